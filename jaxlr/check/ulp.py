@@ -1,0 +1,33 @@
+"""Units in the last place: the distance between neighbouring floating-point numbers."""
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+
+def unit(values: ArrayLike, dtype: DTypeLike) -> np.ndarray:
+    """One unit in the last place of ``dtype`` at each of ``values``, in float64.
+
+    Below the normal range it stays what it is at the smallest normal number.
+
+    Examples
+    --------
+    >>> float(unit(1.5, np.float32)) == 2.0**-23
+    True
+    """
+    info = ml_dtypes.finfo(dtype)
+    size = np.maximum(abs(np.asarray(values, np.float64)), float(info.tiny))
+    with np.errstate(invalid="ignore"):
+        return float(info.eps) * np.exp2(np.floor(np.log2(size)))
+
+
+def distance(hand: ArrayLike, truth: ArrayLike, dtype: DTypeLike) -> np.ndarray:
+    """Distance of ``hand`` from ``truth`` in units in the last place of the truth.
+
+    It is 0 where both lie below the normal range: XLA flushes such numbers to 0.
+    """
+    hand, truth = np.asarray(hand, np.float64), np.asarray(truth, np.float64)
+    tiny = float(ml_dtypes.finfo(dtype).tiny)
+    with np.errstate(invalid="ignore"):
+        flushed = np.maximum(abs(hand), abs(truth)) <= tiny
+        return np.where(flushed, 0.0, abs(hand - truth) / unit(truth, dtype))

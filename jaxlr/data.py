@@ -1,0 +1,318 @@
+"""Rows in: the built-in data set and CSV files, as arrays that JAX takes without a copy."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from jaxlr.extras import extra
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BUILT_IN = "breast_cancer"
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message says where it is wrong and what to do."""
+
+
+class Dataset(NamedTuple):
+    """Examples with their names.
+
+    ``X`` (n, d) and ``y`` (n,) in one floating-point type, ``y`` in [0, 1]; ``labels`` are the
+    names of labels 0 and 1, ``features`` (d,) those of the columns.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    features: tuple[str, ...]
+    labels: tuple[str, str]
+    name: str
+
+    def rows(self, index: np.ndarray) -> "Dataset":
+        """Take some of the rows."""
+        X = aligned_empty((len(index), self.X.shape[1]), self.X.dtype)
+        np.take(self.X, index, axis=0, out=X)
+        return self._replace(X=X, y=self.y[index])
+
+
+def load(
+    source: str | Path,
+    *,
+    target: str | None = None,
+    exclude: Collection[str] = (),
+    positive: str | None = None,
+    dtype: DTypeLike = np.float32,
+) -> Dataset:
+    """Load the built-in data set by its name, or a CSV file by its path.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"breast_cancer"``, or the path of a CSV file with a header.
+    target : str, optional
+        Column with the labels; needed for a file.
+    exclude : collection of str
+        Columns that are no features.
+    positive : str, optional
+        Label to be 1. Without it, that is the later one in sorted order.
+    dtype
+        Type of X and y.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used, naming the file, the column and the row (counted from 1
+        below the header).
+
+    Examples
+    --------
+    >>> data = load("breast_cancer")
+    >>> data.X.shape, data.labels
+    ((569, 30), ('malignant', 'benign'))
+    """
+    if str(source) == BUILT_IN and not Path(source).exists():
+        if target or exclude:
+            raise DataError(f"{BUILT_IN} has its own target and features: name none")
+        return breast_cancer(positive=positive, dtype=dtype)
+    return read_csv(source, target=target, exclude=exclude, positive=positive, dtype=dtype)
+
+
+def breast_cancer(*, positive: str | None = None, dtype: DTypeLike = np.float32) -> Dataset:
+    """Wisconsin diagnostic breast cancer, 569 x 30, as scikit-learn bundles it.
+
+    References
+    ----------
+    W. Wolberg, O. Mangasarian, N. Street, W. Street, UCI Machine Learning Repository, 1995.
+    """
+    with extra("data"):
+        from sklearn.datasets import load_breast_cancer
+    bunch = load_breast_cancer()
+    X = aligned_empty(bunch.data.shape, dtype)
+    X[:] = bunch.data
+    labels = tuple(str(name) for name in bunch.target_names)
+    y, (zero, one) = _orient(bunch.target.astype(dtype), (labels[0], labels[1]), positive, BUILT_IN)
+    return Dataset(X, y, tuple(map(str, bunch.feature_names)), (zero, one), BUILT_IN)
+
+
+def read_csv(
+    path: str | Path,
+    *,
+    target: str | None,
+    exclude: Collection[str] = (),
+    positive: str | None = None,
+    dtype: DTypeLike = np.float32,
+) -> Dataset:
+    """Read labelled rows from a CSV file with a header; as `load`."""
+    table = _read_table(path)
+    names = table.column_names
+    if target is None:
+        raise DataError(f"{path}: name the column of the labels (--target), one of {_list(names)}")
+    _check_present([target, *exclude], names, path)
+    if target in exclude:
+        raise DataError(f"{path}: the target {target!r} cannot be excluded")
+    features = [name for name in names if name != target and name not in exclude]
+    if not features:
+        raise DataError(f"{path}: no column is left for the features")
+    y, labels = _labels(table, target, positive, path)
+    return Dataset(
+        _matrix(table, features, path, dtype),
+        y.astype(dtype),
+        tuple(features),
+        labels,
+        Path(path).stem,
+    )
+
+
+def read_features(
+    path: str | Path,
+    features: Sequence[str],
+    *,
+    ignore: Collection[str] = (),
+    dtype: DTypeLike = np.float64,
+) -> np.ndarray:
+    """Read the named columns of a CSV file, in that order: X (n, d).
+
+    Raises
+    ------
+    DataError
+        If one of the columns is missing, or another is there that is not in ``ignore``.
+    """
+    table = _read_table(path)
+    _check_present(features, table.column_names, path)
+    unknown = [name for name in table.column_names if name not in {*features, *ignore}]
+    if unknown:
+        raise DataError(
+            f"{path}: the model does not know the columns {_list(unknown)}. If they are no "
+            "features, exclude them (--exclude)"
+        )
+    return _matrix(table, features, path, dtype)
+
+
+def split(data: Dataset, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
+    """Split off a random ``fraction`` of the rows, with the labels in the same proportions.
+
+    Soft labels are split without regard to their values.
+    """
+    with extra("data"):
+        from sklearn.model_selection import train_test_split
+    hard = np.isin(data.y, (0, 1)).all()
+    try:
+        rest, part = train_test_split(
+            np.arange(len(data.y)),
+            test_size=fraction,
+            random_state=seed,
+            stratify=data.y if hard else None,
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{data.name}: {len(data.y)} rows cannot be split at {fraction:g}: {error}"
+        ) from error
+    return data.rows(rest), data.rows(part)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Uninitialised array whose memory starts at a multiple of 64 bytes.
+
+    JAX takes such an array on a CPU as it is, and copies any other.
+
+    Examples
+    --------
+    >>> aligned_empty((3, 2), np.float32).ctypes.data % 64
+    0
+    """
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _read_table(path: str | Path) -> "pa.Table":
+    with extra("data"):
+        import pyarrow as pa
+        from pyarrow import csv
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file (the built-in data set is {BUILT_IN!r})")
+    try:
+        table = csv.read_csv(path)
+    except pa.ArrowException:
+        try:  # once more, in one thread: only so does the error name the row
+            table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
+        except pa.ArrowException as error:
+            raise DataError(f"{path}: not readable as CSV: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: not readable: {error.strerror}") from error
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: these column names stand in the header twice: {_list(twice)}")
+    if all(_is_number(name) for name in names):
+        raise DataError(f"{path}: the first line must name the columns, and holds only numbers")
+    if table.num_rows == 0:
+        raise DataError(f"{path}: there is no row below the header")
+    return table
+
+
+def _matrix(
+    table: "pa.Table", features: Sequence[str], path: str | Path, dtype: DTypeLike
+) -> np.ndarray:
+    X = aligned_empty((table.num_rows, len(features)), dtype)
+    for j, name in enumerate(features):
+        with np.errstate(over="ignore"):
+            X[:, j] = _numbers(table, name, path)
+        if not np.isfinite(X[:, j]).all():
+            row = int(np.argmin(np.isfinite(X[:, j])))
+            value = table.column(name)[row].as_py()
+            raise DataError(
+                f"{path}: column {name!r} is {value} in row {row + 1}, not finite as {X.dtype}"
+            )
+    return X
+
+
+def _numbers(table: "pa.Table", name: str, path: str | Path) -> np.ndarray:
+    import pyarrow as pa
+
+    column = table.column(name)
+    _check_no_gap(table, name, path)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        values = column.to_pylist()
+        row = next((i for i, value in enumerate(values) if not _is_number(value)), 0)
+        raise DataError(
+            f"{path}: column {name!r} holds {str(values[row])!r} in row {row + 1}, no number. "
+            f"Turn it into numbers, or leave the column out (--exclude {name!r})"
+        )
+    return column.to_numpy()
+
+
+def _labels(
+    table: "pa.Table", target: str, positive: str | None, path: str | Path
+) -> tuple[np.ndarray, tuple[str, str]]:
+    import pyarrow as pa
+
+    _check_no_gap(table, target, path)
+    column = table.column(target)
+    where = f"{path}: column {target!r}"
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        values = column.to_numpy()
+        inside = np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1
+        if inside and values.min() < values.max():  # 0 and 1, or soft labels between them
+            return _orient(values.astype(np.float64), ("0", "1"), positive, where)
+    found = sorted(column.unique().to_pylist())
+    if len(found) != 2:
+        raise DataError(
+            f"{where} holds {len(found)} different labels ({_list(found)}). Two are needed, or "
+            "numbers between 0 and 1"
+        )
+    y = np.array([value == found[1] for value in column.to_pylist()], np.float64)
+    # As CSV files spell them: true, not True.
+    zero, one = (str(v).lower() if isinstance(v, bool) else str(v) for v in found)
+    return _orient(y, (zero, one), positive, where)
+
+
+def _orient(
+    y: np.ndarray, labels: tuple[str, str], positive: str | None, where: str
+) -> tuple[np.ndarray, tuple[str, str]]:
+    """Turn labels round where ``positive`` asks for it."""
+    if positive is None or positive == labels[1]:
+        return y, labels
+    if positive == labels[0]:
+        return 1 - y, labels[::-1]
+    raise DataError(f"{where} has the labels {_list(labels)}, and no {positive!r} (--positive)")
+
+
+def _check_no_gap(table: "pa.Table", name: str, path: str | Path) -> None:
+    column = table.column(name)
+    gaps = np.flatnonzero(column.is_null().to_numpy())
+    if column.type == "string":
+        gaps = np.flatnonzero([value is None or value == "" for value in column.to_pylist()])
+    if len(gaps):
+        raise DataError(
+            f"{path}: column {name!r} has no value in row {gaps[0] + 1} ({len(gaps)} of "
+            f"{table.num_rows} rows). Fill in or drop such rows, or leave the column out "
+            f"(--exclude {name!r})"
+        )
+
+
+def _check_present(wanted: Sequence[str], names: Sequence[str], path: str | Path) -> None:
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise DataError(f"{path}: no column {_list(missing)}; there are {_list(names)}")
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _list(names: Sequence[object], most: int = 12) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,58 @@
+"""The run folder on disk: all of it or nothing."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_MARK = "summary.json"
+
+
+class RunFolderError(OSError):
+    """A run folder cannot be written; the message says why."""
+
+
+def check_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work is done, a folder that `write` would refuse after it."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not overwrite:
+        raise RunFolderError(f"{folder} exists: choose another folder (--out), or --overwrite it")
+    if not (folder / _MARK).is_file():
+        raise RunFolderError(f"{folder} is no run folder (no {_MARK} in it): not overwritten")
+
+
+def write(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
+    """Write the files into ``folder``, which appears complete or not at all."""
+    folder = Path(os.path.abspath(folder))
+    check_free(folder, overwrite=overwrite)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+            new = Path(beside) / "new"
+            new.mkdir()
+            for name, content in files.items():
+                _write_through(new / name, content)
+            if folder.exists():
+                folder.rename(Path(beside) / "old")
+            new.rename(folder)
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file, which appears complete or not at all; one that is there is replaced."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        _write_through(beside, content)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunFolderError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
