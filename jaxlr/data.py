@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -90,7 +90,7 @@ def breast_cancer(*, positive: str | None = None, dtype: DTypeLike = np.float32)
     """
     with extra("data"):
         from sklearn.datasets import load_breast_cancer
-    bunch = load_breast_cancer()
+    bunch: Any = load_breast_cancer()
     X = aligned_empty(bunch.data.shape, dtype)
     X[:] = bunch.data
     labels = tuple(str(name) for name in bunch.target_names)
@@ -171,7 +171,7 @@ def split(data: Dataset, fraction: float, *, seed: int) -> tuple[Dataset, Datase
         raise DataError(
             f"{data.name}: {len(data.y)} rows cannot be split at {fraction:g}: {error}"
         ) from error
-    return data.rows(rest), data.rows(part)
+    return data.rows(np.asarray(rest)), data.rows(np.asarray(part))
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
@@ -282,7 +282,7 @@ def _orient(
     if positive is None or positive == labels[1]:
         return y, labels
     if positive == labels[0]:
-        return 1 - y, labels[::-1]
+        return 1 - y, (labels[1], labels[0])
     raise DataError(f"{where} has the labels {_list(labels)}, and no {positive!r} (--positive)")
 
 

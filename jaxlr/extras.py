@@ -10,7 +10,7 @@ class MissingExtraError(ImportError):
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Imports inside this context come from the extra ``name``; say so where one is missing.
+    """Import packages of the extra ``name`` inside this context; say so where one is missing.
 
     Examples
     --------

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
@@ -21,7 +22,7 @@ def split_rows(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> tuple[Array, Array, Array | None]:
     """Split rows over devices, for everything in jaxlr that takes ``X, y, sample_weight``.
 
@@ -65,11 +66,11 @@ def split_rows(
 
 def mesh_of(X: Array) -> Mesh | None:
     """Mesh over which the rows of ``X`` are split, or None where they are in one place."""
-    if isinstance(X, jax.core.Tracer) or not isinstance(X.sharding, NamedSharding):
+    if isinstance(X, Tracer) or not isinstance(X.sharding, NamedSharding):
         return None
     mesh = X.sharding.mesh
-    split = X.sharding.spec[:1] == (ROWS,) and isinstance(mesh, Mesh) and mesh.size > 1
-    return mesh if split else None
+    split = X.sharding.spec[:1] == (ROWS,) and mesh.size > 1
+    return mesh if split and isinstance(mesh, Mesh) else None
 
 
 def sum_over_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any, Any], Any]:

@@ -98,10 +98,10 @@ def check_gradient(
     eps, units = _rounding_units(hand, autodiff)
     allowed = eps * (_ROUNDING_FACTOR * amplification + _ULPS * abs(autodiff))
     columns = (_flat(hand), autodiff, numeric, numeric_error, allowed, units)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    rows = np.stack(columns, axis=1).tolist()
     return Report(
         [
-            Coordinate(path, *row, _judge(*row[:-1]))
+            Coordinate(path, *row, verdict=_judge(*row[:-1]))
             for path, row in zip(_paths(params), rows, strict=True)
         ]
     )
@@ -122,7 +122,7 @@ def _judge(
 def _central_differences(
     f: Callable[[jax.Array], jax.Array], point: jax.Array
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Derivative of f by each coordinate, and a bound of its error, both of shape (d,)."""
+    """Return the derivative of f by each coordinate and a bound of its error, both (d,)."""
     at = np.asarray(point)
     h = np.maximum(1, abs(at))[:, None] * _RUNGS  # (d, rungs)
     above, below = at[:, None] + h, at[:, None] - h
@@ -193,7 +193,7 @@ def _flat(tree: PyTree) -> np.ndarray:
 
 
 def _rounding_units(hand: PyTree, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounding unit of each coordinate's type, and one unit in the last place of ``values``."""
+    """Return the rounding unit of each coordinate's type, and one ULP at each of ``values``."""
     dtypes = [np.asarray(v).dtype for v in jax.tree.leaves(hand)]
     sizes = [np.size(v) for v in jax.tree.leaves(hand)]
     eps = np.repeat([float(ml_dtypes.finfo(dtype).eps) for dtype in dtypes], sizes)
@@ -202,12 +202,11 @@ def _rounding_units(hand: PyTree, values: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _paths(tree: PyTree) -> list[str]:
-    paths = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = jax.tree_util.keystr(path)
-        for index in np.ndindex(np.shape(leaf)):
-            paths.append(name + (f"[{', '.join(map(str, index))}]" if index else ""))
-    return paths
+    return [
+        jax.tree_util.keystr(path) + (f"[{', '.join(map(str, index))}]" if index else "")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        for index in np.ndindex(np.shape(leaf))
+    ]
 
 
 def _check_floating(tree: PyTree, name: str) -> None:

@@ -79,5 +79,5 @@ def nodes(params: Any, x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
 
         dw, db = jax.grad(L, argnums=(0, 1))(jnp.asarray(w), jnp.asarray(b))
         z = w @ x + b
-        at_z = {name: node[0] for name, node in nodes_at([z], [y]).items()}
+        at_z = {name: node[0] for name, node in nodes_at(z[None], np.asarray(y)[None]).items()}
         return {"z": z, **at_z, "dw": np.asarray(dw), "db": np.asarray(db)}

@@ -73,6 +73,7 @@ class TrainingProgress:
         signal.signal(signal.SIGINT, self.handler)
 
     def __call__(self, progress: Progress) -> bool:
+        """Show how far the training is; return whether it should stop."""
         done = progress.step + 1
         if done == 1:
             self.start = time.monotonic()

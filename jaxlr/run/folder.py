@@ -24,7 +24,7 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
 
 def write(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
     """Write the files into ``folder``, which appears complete or not at all."""
-    folder = Path(os.path.abspath(folder))
+    folder = folder.absolute()
     check_free(folder, overwrite=overwrite)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,179 @@
+"""m examples: `core` mapped over the rows, block by block, so that X is read once.
+
+For each block of rows: z, L and dz of every row by ``vmap`` of `core`, then the sum of
+``dw_i = x_i dz_i`` over the rows as one product, ``dz X``, while the block is still in cache::
+
+    J = sum_i s_i L_i / sum_i s_i + l2/2 ||w||^2
+    dw = sum_i s_i dz_i x_i / sum_i s_i + l2 w        db = sum_i s_i dz_i / sum_i s_i
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.sharding import Mesh
+from jax.typing import ArrayLike
+
+from jaxlr import core, shard
+from jaxlr.batch.blocks import Rows, sum_over_rows
+from jaxlr.batch.checks import check_features, check_params, check_penalty, check_rows
+from jaxlr.core import Params
+
+
+def loss_and_grads(
+    params: Params,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    l2: ArrayLike = 0.0,
+) -> tuple[Array, Params]:
+    """Mean loss over m examples and its gradient, in one read of X.
+
+    ``J = sum_i s_i L_i / sum_i s_i + l2/2 ||w||^2``; the intercept is never penalised.
+
+    Parameters
+    ----------
+    params : Params
+        ``w`` (d,) and ``b`` ().
+    X : array_like, shape (m, d)
+        Features, finite; integers and booleans are taken in the type of ``w``.
+    y : array_like, shape (m,)
+        Labels in [0, 1].
+    sample_weight : array_like, shape (m,), optional
+        Finite weights, at least 0 and not all 0. Without it every example weighs the same.
+    l2 : float
+        Penalty on ``w``, at least 0.
+
+    Returns
+    -------
+    J : Array, shape ()
+        Objective in nats, in at least float32.
+    grads : Params
+        dw (d,) in ``.w`` and db () in ``.b``, in the types of ``params``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, rows are missing, or a value is out of range; the message names
+        the first such value. Inside ``jax.jit``, where values are not yet known, only shapes
+        are checked.
+
+    Notes
+    -----
+    Compiled once for each combination of shapes and types. The checks read X a second time;
+    in a hot loop of your own call ``jax.jit(jaxlr.loss_and_grads)``, which has no values to check.
+    Rows placed by `split_rows` are summed on their own devices.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> X = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> J, grads = loss_and_grads(core.zeros(2), X, y=jnp.array([1.0, 0.0]))
+    >>> print(f"{J:.4f}", grads.w, grads.b)
+    0.6931 [0.5 0.5] 0.0
+    """
+    params, X, y, s = check_rows(params, X, y, sample_weight)
+    return _objective(params, X, y, s, check_penalty(l2), mesh=shard.mesh_of(X))
+
+
+def loss(
+    params: Params,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    l2: ArrayLike = 0.0,
+) -> Array:
+    """Mean loss over m examples without its gradient; otherwise as `loss_and_grads`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> print(f"{loss(core.zeros(1), jnp.ones((3, 1)), jnp.array([0, 1, 1])):.4f}")
+    0.6931
+    """
+    params, X, y, s = check_rows(params, X, y, sample_weight)
+    return compiled_mean_loss(params, X, y, s, check_penalty(l2), mesh=shard.mesh_of(X))
+
+
+def probabilities(params: Params, X: ArrayLike) -> Array:
+    """Probability of label 1 for every row of ``X``: ``a_i = sigma(w . x_i + b)``, shape (m,).
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> print(probabilities(core.zeros(2), jnp.ones((3, 2))))
+    [0.5 0.5 0.5]
+    """
+    params = check_params(params)
+    X = check_features(params, X)
+    return _probabilities(params, X)
+
+
+class Sums(NamedTuple):
+    """Sums over rows, before they are divided: of the weights, the losses and the gradients."""
+
+    s: Array
+    L: Array
+    grads: Params | None
+
+
+def objective(
+    params: Params, X: Array, y: Array, s: Array | None, l2: ArrayLike, *, mesh: Mesh | None
+) -> tuple[Array, Params]:
+    """`loss_and_grads` for rows already checked, to be compiled into a larger function."""
+    w, _ = wide = _widen(params, X)
+    total = sum_over_rows(_gradient_sums, wide, (X, y, s), mesh)
+    grads: Params = jax.tree.map(lambda v: v / total.s, total.grads)
+    dw, db = grads.w + l2 * w, grads.b
+    J = total.L / total.s + l2 / 2 * _squared_norm(w)
+    return J, Params(dw.astype(params.w.dtype), db.astype(params.b.dtype))
+
+
+def mean_loss(
+    params: Params, X: Array, y: Array, s: Array | None, l2: ArrayLike, *, mesh: Mesh | None
+) -> Array:
+    """`loss` for rows already checked, to be compiled into a larger function."""
+    wide = _widen(params, X)
+    total = sum_over_rows(_loss_sums, wide, (X, y, s), mesh)
+    return total.L / total.s + l2 / 2 * _squared_norm(wide.w)
+
+
+_objective = jax.jit(objective, static_argnames="mesh")
+compiled_mean_loss = jax.jit(mean_loss, static_argnames="mesh")
+_probabilities = jax.jit(jax.vmap(core.probability, in_axes=(None, 0)))
+
+
+def _gradient_sums(params: Params, rows: Rows) -> Sums:
+    X, y, s = rows
+    L, cache = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
+    dz = jax.vmap(core.slope)(cache)
+    if s is not None:
+        L, dz = s * L, s * dz
+    # Row by row this is core.backward; summed over the rows, x_i dz_i is one product.
+    dw = jnp.dot(dz, cache.x, precision=lax.Precision.HIGHEST)
+    return Sums(_total_weight(L, s), L.sum(), Params(dw, dz.sum()))
+
+
+def _loss_sums(params: Params, rows: Rows) -> Sums:
+    X, y, s = rows
+    L, _ = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
+    if s is not None:
+        L = s * L
+    return Sums(_total_weight(L, s), L.sum(), None)
+
+
+def _total_weight(L: Array, s: Array | None) -> Array:
+    return jnp.asarray(L.size, L.dtype) if s is None else s.sum()
+
+
+def _widen(params: Params, X: Array) -> Params:
+    """Parameters in the type of the computation: float64 if either has it, else float32."""
+    double = np.dtype(np.float64) in (params.w.dtype, X.dtype)
+    wide = jnp.float64 if double else jnp.float32
+    return Params(params.w.astype(wide), params.b.astype(wide))
+
+
+def _squared_norm(w: Array) -> Array:
+    return jnp.dot(w, w, precision=lax.Precision.HIGHEST)

@@ -1,0 +1,181 @@
+"""The explicit update loop: gradient descent, written out.
+
+Each turn does what the lesson does: the loss and its gradient by hand, then
+``w <- w - alpha dw``. The loop does not know whether the plain step or one of optax's makes the
+step out of the gradient.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.sharding import Mesh
+from jax.typing import ArrayLike
+
+from jaxlr import batch, shard
+from jaxlr.core import Params
+from jaxlr.train.optimizer import Optimizer, State, from_optax
+from jaxlr.train.record import HeldOut, Progress, Record, Result, Status, check_count
+
+_NO_ROW = -1  # fills the last mini-batch of an epoch
+_LOOK_EVERY = 100  # steps between two looks at the losses, each of which waits for the device
+
+
+def train(
+    params: Params,
+    X: ArrayLike,
+    y: ArrayLike,
+    optimizer: Optimizer | optax.GradientTransformation,
+    *,
+    steps: int,
+    batch_size: int | None = None,
+    l2: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+    key: Array | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    validate_every: int = 1,
+    patience: int | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+) -> Result:
+    """Minimise the mean loss over (X, y) by repeated steps against its gradient.
+
+    Parameters
+    ----------
+    params : Params
+        Where to start, for instance ``jaxlr.zeros(d)``.
+    X, y, sample_weight, l2
+        As for `jaxlr.loss_and_grads`.
+    optimizer : Optimizer or optax.GradientTransformation
+        ``plain(alpha)``, or anything of optax.
+    steps : int
+        Number of updates.
+    batch_size : int, optional
+        Rows in a mini-batch; all rows without it. Every epoch visits every row of positive
+        weight once, in an order that depends on ``key`` and the epoch alone.
+    key : jax.random key, optional
+        For the order of mini-batches; ``jax.random.key(0)`` unless given.
+    validation : (X, y), optional
+        Held-out rows. Their loss, without penalty, is taken before the first step and every
+        ``validate_every`` steps, and the parameters with the smallest one are returned.
+    patience : int, optional
+        Stop when that many validations in a row brought no smaller loss.
+    callback : callable, optional
+        Called with a `Progress` after each step; a true answer stops the loop.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        For the rows as `jaxlr.loss_and_grads`, and for settings out of range.
+    DivergedError
+        If the loss stops being finite. The losses are looked at every 100 steps and at the
+        end, so that the loop need not wait for the device at each; the error names the step.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, jaxlr
+    >>> X, y = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 1, 0, 1])
+    >>> result = jaxlr.train(jaxlr.zeros(1), X, y, jaxlr.plain(alpha=0.5), steps=500)
+    >>> print(result.status.value, result.params.w.round(2), result.params.b.round(2))
+    all steps done [0.97] -1.45
+    """
+    if isinstance(optimizer, optax.GradientTransformation):
+        optimizer = from_optax(optimizer)
+    params, X, y, s = batch.check_rows(params, X, y, sample_weight)
+    batch.check_penalty(l2)
+    check_count("steps", steps, least=0)
+    batches = None
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+        batches = _Batches(X, s, batch_size, jax.random.key(0) if key is None else key)
+    held_out = HeldOut(params, validation, validate_every, patience)
+
+    mesh = shard.mesh_of(X) if batches is None else None
+    state, good = optimizer.init(params), params
+    record, status = Record(), Status.STEPS_DONE
+    for t in range(steps):
+        rows = batches.at(t) if batches else None
+        params, state, good, J, norm = _step(
+            params, state, good, X, y, s, l2, rows, advance=optimizer.step, mesh=mesh
+        )
+        record.append(J, norm)
+        if len(record) % _LOOK_EVERY == 0:
+            record.raise_if_diverged(good, held_out)
+        validation_loss = held_out.look(params, after=len(record))
+        if callback and callback(Progress(t, params, J, norm, validation_loss)):
+            status = Status.STOPPED_BY_CALLBACK
+            break
+        if held_out.is_over():
+            status = Status.STOPPED_EARLY
+            break
+
+    record.raise_if_diverged(good, held_out, last=params)
+    params, params_step = held_out.best or (params, len(record))
+    return Result(params, params_step, len(record), status, record.history(held_out))
+
+
+@partial(jax.jit, static_argnames=("advance", "mesh"))
+def _step(
+    params: Params,
+    state: State,
+    good: Params,
+    X: Array,
+    y: Array,
+    s: Array | None,
+    l2: ArrayLike,
+    rows: tuple[Array, Array] | None,
+    *,
+    advance: Callable[[Params, Params, State, Array], tuple[Params, State]],
+    mesh: Mesh | None,
+) -> tuple[Params, State, Params, Array, Array]:
+    """One turn: loss and gradient, then the update. ``good`` follows while they are finite."""
+    if rows is not None:
+        X, y, s = _take(X, y, s, *rows)
+    J, grads = batch.objective(params, X, y, s, l2, mesh=mesh)
+    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g.astype(J.dtype))) for g in grads))
+    finite = jnp.isfinite(J) & jnp.isfinite(norm)
+    good = jax.tree.map(lambda new, old: jnp.where(finite, new, old), params, good)
+    params, state = advance(params, grads, state, J)
+    return params, state, good, J, norm
+
+
+def _take(
+    X: Array, y: Array, s: Array | None, order: Array, turn: ArrayLike
+) -> tuple[Array, Array, Array]:
+    """Rows of one mini-batch; where the epoch has no row left, any row with weight 0."""
+    index = order[turn]
+    weight = (index != _NO_ROW).astype(jnp.float32 if s is None else s.dtype)
+    if s is not None:
+        weight = weight * s[index]
+    return X[index], y[index], weight
+
+
+class _Batches:
+    """Order of the rows, epoch by epoch: a shuffle that depends on the key and the epoch alone."""
+
+    def __init__(self, X: Array, s: Array | None, size: int, key: Array) -> None:
+        # A batch of weight 0 has no mean loss; without the rows of weight 0 there is none.
+        self.rows = np.arange(len(X)) if s is None else np.flatnonzero(s)
+        self.size = min(size, len(self.rows))
+        self.per_epoch = -(-len(self.rows) // self.size)
+        self.key, self.epoch = key, 0
+        self.order = self._shuffled(0)
+
+    def at(self, t: int) -> tuple[Array, int]:
+        epoch, turn = divmod(t, self.per_epoch)
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, self._shuffled(epoch)
+        return self.order, turn
+
+    def _shuffled(self, epoch: int) -> Array:
+        rows = jax.random.permutation(jax.random.fold_in(self.key, epoch), self.rows)
+        missing = self.per_epoch * self.size - len(rows)
+        rows = jnp.pad(rows, (0, missing), constant_values=_NO_ROW)
+        return rows.reshape(self.per_epoch, self.size)
