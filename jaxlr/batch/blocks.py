@@ -24,6 +24,9 @@ Sums = TypeVar("Sums")
 # for the second time, and smaller where every core has a block of its own; on an accelerator it
 # should be a share of the last-level cache, and large enough to hide the cost of a loop turn.
 _BLOCK_BYTES_CPU, _BLOCK_BYTES_CPU_SPLIT, _BLOCK_BYTES_OTHER = 1 << 20, 1 << 18, 1 << 25
+# Rows in one block on a CPU, where a product adds them one after the other: 2^20 equal rows of 3
+# features lost 6e-4 of their gradient in float32 without this limit.
+_BLOCK_ROWS_CPU = 2048
 
 
 def sum_over_rows(
@@ -67,8 +70,9 @@ def _add_lost(lost: Array, a: Array, b: Array, rounded: Array) -> Array:
 
 
 def _block_rows(X: Array, dtype: DTypeLike, mesh: Mesh | None) -> int:
-    if jax.default_backend() != "cpu":
-        size = _BLOCK_BYTES_OTHER
-    else:
+    on_cpu = jax.default_backend() == "cpu"
+    size = _BLOCK_BYTES_OTHER
+    if on_cpu:
         size = _BLOCK_BYTES_CPU if mesh is None else _BLOCK_BYTES_CPU_SPLIT
-    return max(8, size // (max(1, X.shape[1]) * jnp.dtype(dtype).itemsize) // 8 * 8)
+    rows = max(8, size // (max(1, X.shape[1]) * jnp.dtype(dtype).itemsize) // 8 * 8)
+    return min(rows, _BLOCK_ROWS_CPU) if on_cpu else rows

@@ -102,9 +102,8 @@ def train(
     record, status = Record(), Status.STEPS_DONE
     for t in range(steps):
         rows = batches.at(t) if batches else None
-        params, state, good, J, norm = _step(
-            params, state, good, X, y, s, l2, rows, advance=optimizer.step, mesh=mesh
-        )
+        J, grads, norm, good = _gradient(params, good, X, y, s, l2, rows, mesh=mesh)
+        params, state = _update(params, grads, state, J, step=optimizer.step)
         record.append(J, norm)
         if len(record) % _LOOK_EVERY == 0:
             record.raise_if_diverged(good, held_out)
@@ -121,10 +120,13 @@ def train(
     return Result(params, params_step, len(record), status, record.history(held_out))
 
 
-@partial(jax.jit, static_argnames=("advance", "mesh"))
-def _step(
+# Gradient and update are compiled apart. Compiled together, XLA would draw a constant learning rate
+# into the sums, and optax's plain step would differ from ours in the last bit.
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _gradient(
     params: Params,
-    state: State,
     good: Params,
     X: Array,
     y: Array,
@@ -132,18 +134,28 @@ def _step(
     l2: ArrayLike,
     rows: tuple[Array, Array] | None,
     *,
-    advance: Callable[[Params, Params, State, Array], tuple[Params, State]],
     mesh: Mesh | None,
-) -> tuple[Params, State, Params, Array, Array]:
-    """One turn: loss and gradient, then the update. ``good`` follows while they are finite."""
+) -> tuple[Array, Params, Array, Params]:
+    """Loss, gradient and its norm; ``good`` follows ``params`` while they are finite."""
     if rows is not None:
         X, y, s = _take(X, y, s, *rows)
     J, grads = batch.objective(params, X, y, s, l2, mesh=mesh)
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g.astype(J.dtype))) for g in grads))
     finite = jnp.isfinite(J) & jnp.isfinite(norm)
     good = jax.tree.map(lambda new, old: jnp.where(finite, new, old), params, good)
-    params, state = advance(params, grads, state, J)
-    return params, state, good, J, norm
+    return J, grads, norm, good
+
+
+@partial(jax.jit, static_argnames="step")
+def _update(
+    params: Params,
+    grads: Params,
+    state: State,
+    J: Array,
+    *,
+    step: Callable[[Params, Params, State, Array], tuple[Params, State]],
+) -> tuple[Params, State]:
+    return step(params, grads, state, J)
 
 
 def _take(

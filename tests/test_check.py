@@ -1,0 +1,174 @@
+"""The judge is judged: right derivatives pass, planted faults are caught and named."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxlr
+from jaxlr.check import Verdict, check_gradient, logistic, ulp
+from jaxlr.core import Params
+
+
+def problem(dtype="float32", n=60, d=5, scale=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    X = jnp.asarray(rng.standard_normal((n, d)), dtype)
+    y = jnp.asarray(rng.random(n) < 0.4, dtype)
+    w = scale * rng.standard_normal(d)
+    return Params(jnp.asarray(w, dtype), jnp.asarray(0.2, dtype)), X, y
+
+
+def by_hand(params, X, y):
+    return jaxlr.loss_and_grads(params, X, y)[1]
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (60, 5), (3000, 3)])
+def test_the_hand_written_gradient_passes(dtype, n, d, scale):
+    params, X, y = problem(dtype, n, d, scale)
+    report = check_gradient(logistic.loss, by_hand, params, X, y)
+    assert report, str(report)
+    assert len(report.coordinates) == d + 1
+
+
+def test_at_the_optimum_where_everything_cancels_it_still_passes():
+    params, X, y = problem(n=500)
+    best = jaxlr.train(params, X, y, jaxlr.plain(1.0), steps=2000).params
+    assert check_gradient(logistic.loss, by_hand, best, X, y)
+
+
+FAULTS = {
+    "sign of one coordinate": lambda g: g._replace(w=g.w.at[2].multiply(-1)),
+    "one coordinate off by 1e-4": lambda g: g._replace(w=g.w.at[2].multiply(1 + 1e-4)),
+    "one coordinate zero": lambda g: g._replace(w=g.w.at[2].set(0)),
+    "nan": lambda g: g._replace(w=g.w.at[2].set(jnp.nan)),
+    "order of the coordinates": lambda g: g._replace(w=jnp.roll(g.w, 1)),
+    "sum instead of mean": lambda g: jax.tree.map(lambda v: v * 60, g),
+    "no intercept": lambda g: g._replace(b=jnp.zeros_like(g.b)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_caught(dtype, fault):
+    params, X, y = problem(dtype)
+    wrong = lambda *args: FAULTS[fault](by_hand(*args))  # noqa: E731
+    report = check_gradient(logistic.loss, wrong, params, X, y)
+    assert not report
+    assert report.verdict is Verdict.WRONG
+    if "coordinate " in fault or fault == "nan":
+        assert report.worst.path == ".w[2]"
+    if fault == "no intercept":
+        assert report.worst.path == ".b"
+
+
+def test_faults_of_one_label_only_and_of_accuracy_only_are_caught():
+    params, X, y = problem(n=30, scale=3.0)
+
+    def textbook(params, X, y):  # a - y in float32: right on paper
+        a = jax.nn.sigmoid(X @ params.w + params.b)
+        dz = (a - y) / len(y)
+        return Params(dz @ X, dz.sum())
+
+    saturated = Params(params.w * 0 + 8.0, params.b)
+    X_one, y_one = jnp.ones((1, 5)) / 2, jnp.ones(1)
+    report = check_gradient(logistic.loss, textbook, saturated, X_one, y_one)
+    assert report.verdict is Verdict.WRONG
+    assert check_gradient(logistic.loss, by_hand, saturated, X_one, y_one)
+
+
+def test_any_tree_and_values_instead_of_a_function():
+    class Net(NamedTuple):
+        layers: list
+        scale: dict
+
+    params = Net([jnp.ones((2, 3)), jnp.full(3, 0.5)], {"s": jnp.array(2.0)})
+
+    def loss(p):
+        return jnp.sum(jnp.tanh(p.layers[0].sum(0) * p.layers[1]) * p.scale["s"])
+
+    values = jax.grad(loss)(params)
+    assert check_gradient(loss, values, params)
+    wrong = values._replace(layers=[values.layers[0].at[1, 2].add(0.01), values.layers[1]])
+    report = check_gradient(loss, wrong, params)
+    assert report.worst.path == ".layers[0][1, 2]"
+    assert ".layers[0][1, 2]" in str(report)
+
+
+def test_a_kink_is_undecided_and_says_so():
+    report = check_gradient(lambda w: jnp.abs(w).sum(), jnp.sign, jnp.array([0.0, 1.0]))
+    assert report.verdict is Verdict.UNDECIDED
+    assert not report
+    assert report.worst.path == "[0]"
+    assert "oracles cannot decide" in report.summary()
+
+
+def test_a_reference_that_autodiff_gets_wrong_is_not_believed():
+    # The textbook's loss: autodiff gives nan where a rounds to 1, central differences do not.
+    def textbook(w):
+        a = jax.nn.sigmoid(w)
+        return jnp.sum(jnp.where(a < 1, -jnp.log(a), 0.0 * w))
+
+    def stop(w):
+        return jnp.where(w > 2, jax.lax.stop_gradient(w) ** 2, w**2).sum()
+
+    assert check_gradient(textbook, lambda w: jax.nn.sigmoid(w) - 1, jnp.array([0.3]))
+    report = check_gradient(stop, lambda w: 2 * w, jnp.array([3.0]))
+    assert report.verdict is Verdict.UNDECIDED
+
+
+@pytest.mark.relaxed
+def test_closures_over_data_follow_the_parameters_to_float64():
+    _, X, y = problem()
+
+    def loss(w):
+        return jnp.mean(jnp.logaddexp(0.0, X @ w) - y * (X @ w))
+
+    w = jnp.full(5, 0.3)
+    assert check_gradient(loss, lambda w: (jax.nn.sigmoid(X @ w) - y) @ X / len(y), w)
+
+
+@pytest.mark.parametrize(
+    ("loss", "grads", "params", "message"),
+    [
+        (jnp.sum, lambda w: w, jnp.ones((0,)), "nothing to compare"),
+        (jnp.sum, lambda w: w[:1], jnp.ones(2), r"shape \(1,\)"),
+        (jnp.sum, lambda w: {"w": w}, jnp.ones(2), "structure"),
+        (lambda w: w, lambda w: w, jnp.ones(2), "one number"),
+        (lambda w: w.sum().astype(jnp.float32), lambda w: w, jnp.ones(2), "casts inside"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error(loss, grads, params, message):
+    with pytest.raises(ValueError, match=message):
+        check_gradient(loss, grads, params)
+
+
+def test_integers_have_no_derivatives():
+    with pytest.raises(TypeError, match=r"params\['n'\] has dtype int32"):
+        check_gradient(lambda p: p["n"].sum(), lambda p: p, {"n": jnp.arange(3)})
+
+
+@pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_judged_by_its_own_rounding(half):
+    params, X, y = problem(n=40)
+    narrow = jax.tree.map(lambda v: v.astype(half), params)
+    assert check_gradient(logistic.loss, by_hand, narrow, X, y)
+    wrong = lambda *args: jax.tree.map(lambda v: v * half(1.5), by_hand(*args))  # noqa: E731
+    assert not check_gradient(logistic.loss, wrong, narrow, X, y)
+
+
+def test_ulp_is_the_distance_of_neighbours():
+    for dtype in (np.float32, np.float64):
+        values = np.array([1.0, 1.5, 2.0, 1e-3, 1e10], dtype)
+        above = np.nextafter(values, np.array(np.inf, dtype))
+        assert ulp.distance(above, values, dtype).tolist() == [1.0] * 5
+        assert ulp.unit(values, dtype).tolist() == np.spacing(values).astype(float).tolist()
+
+
+def test_nodes_by_autodiff_match_closed_form():
+    nodes = logistic.nodes(Params(jnp.array([1.0, -1.0]), jnp.array(0.0)), np.array([2.0, 2.0]), 1)
+    expected = {"z": 0, "a": 0.5, "L": np.log(2), "da": -2, "dz": -0.5, "d2z": 0.25, "db": -0.5}
+    for name, value in expected.items():
+        assert float(nodes[name]) == pytest.approx(value, rel=1e-15)
+    assert nodes["dw"].tolist() == [-1, -1]

@@ -1,0 +1,105 @@
+"""Other devices: lowering for GPUs and TPUs, and rows split over several devices."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxlr
+from jaxlr.core import Params
+from jaxlr.train.loop import _gradient, _update
+
+D = 5
+PARAMS = Params(jnp.zeros(D), jnp.zeros(()))
+X, Y, S = jnp.ones((5000, D)), jnp.ones(5000), jnp.ones(5000)
+ADAM = jaxlr.from_optax(optax.adam(0.1))
+
+
+def step(rows):
+    def run(params, X, y):
+        J, grads, _, _ = _gradient(params, params, X, y, None, 0.1, rows, mesh=None)
+        return _update(params, grads, ADAM.init(params), J, step=ADAM.step)
+
+    return run
+
+
+def one_example(f):
+    return lambda params, X, y: f(params, X[0], y[0])
+
+
+def of_cache(f):
+    return one_example(lambda *example: f(jaxlr.forward(*example)[1]))
+
+
+API = {
+    "forward": one_example(jaxlr.forward),
+    "backward": of_cache(jaxlr.backward),
+    "curvature": of_cache(jaxlr.curvature),
+    "trace": one_example(jaxlr.trace),
+    "update": lambda params, X, y: jaxlr.update(params, params, 0.1),
+    "probability": one_example(lambda params, x, y: jaxlr.probability(params, x)),
+    "loss": jaxlr.loss,
+    "loss_and_grads": jaxlr.loss_and_grads,
+    "loss_and_grads, weights": lambda params, X, y: jaxlr.loss_and_grads(params, X, y, y, 0.1),
+    "probabilities": lambda params, X, y: jaxlr.probabilities(params, X),
+    "train": step(None),
+    "train, mini-batches": step((jnp.zeros((2, 64), int), 1)),
+}
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+@pytest.mark.parametrize("name", API)
+def test_the_api_lowers_for_accelerators(name, platform):
+    exported = jax.export.export(jax.jit(API[name]), platforms=[platform])(PARAMS, X, Y)
+    assert exported.platforms == (platform,)
+    # Every product is asked for in full precision: left to itself, a GPU would take TF32.
+    products = [line for line in exported.mlir_module().splitlines() if "stablehlo.dot_general" in line]
+    assert all("HIGHEST" in line for line in products)
+    assert products or name in ("update", "backward", "curvature")
+
+
+SPLIT = """
+import jax
+jax.config.update("jax_num_cpu_devices", 3)
+jax.config.update("jax_enable_x64", True)
+import numpy as np, jaxlr
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((10_000, 7)), (rng.random(10_000) < 0.3).astype(float)
+params = jaxlr.Params(jax.numpy.asarray(rng.standard_normal(7)), jax.numpy.asarray(0.1))
+Xs, ys, s = jaxlr.split_rows(X, y)
+assert len(Xs.sharding.device_set) == 3 and Xs.shape == (10_002, 7) and float(s.sum()) == 10_000
+J, g = jaxlr.loss_and_grads(params, X, y, l2=0.1)
+Js, gs = jaxlr.loss_and_grads(params, Xs, ys, s, l2=0.1)
+np.testing.assert_allclose(Js, J, rtol=1e-13)
+np.testing.assert_allclose(gs.w, g.w, rtol=1e-10, atol=1e-13)
+np.testing.assert_allclose(jaxlr.loss(params, Xs, ys, s), jaxlr.loss(params, X, y), rtol=1e-13)
+for size in (None, 64):
+    one, many = (
+        jaxlr.train(jaxlr.zeros(7), *rows, jaxlr.plain(0.5), steps=30, sample_weight=w,
+                    batch_size=size).params.w
+        for rows, w in (((X, y), None), ((Xs, ys), s))
+    )
+    np.testing.assert_allclose(many, one, rtol=1e-10)
+print("equal")
+"""
+
+
+def test_rows_split_over_three_devices_give_the_same():
+    done = subprocess.run(
+        [sys.executable, "-c", SPLIT], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "equal", done.stderr
+
+
+def test_split_rows_on_one_device_changes_nothing():
+    X, y = np.ones((5, 2), np.float32), np.ones(5, np.float32)
+    Xs, ys, s = jaxlr.split_rows(X, y, devices=jax.devices()[:1])
+    assert s is None
+    assert np.array_equal(Xs, X)
+    assert np.array_equal(ys, y)
+    with pytest.raises(ValueError, match="one row per example"):
+        jaxlr.split_rows(X, y[:3])

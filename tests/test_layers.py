@@ -1,0 +1,103 @@
+"""The rules that the source must keep: who imports whom, where autodiff is, what import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "jaxlr"
+# Each module may import those it names here, and what those may.
+ALLOWED = {
+    "core": set(),
+    "check": set(),
+    "extras": set(),
+    "data": {"extras"},
+    "shard": set(),
+    "batch": {"core", "shard"},
+    "train": {"core", "shard", "batch"},
+    "run": {"core", "shard", "batch", "train", "check", "data", "extras"},
+    "cli": {"core", "shard", "batch", "train", "check", "data", "extras", "run"},
+}
+AUTODIFF = {
+    "grad", "value_and_grad", "vjp", "jvp", "linearize", "linear_transpose", "hessian",
+    "jacobian", "jacfwd", "jacrev", "custom_vjp", "custom_jvp",
+}  # fmt: skip
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "imports are absolute"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_its_layer():
+    assert {module_of(path) for path in FILES} == {*ALLOWED, "__init__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    module = module_of(path)
+    if module == "__init__":
+        return
+    names = [name.split(".") for name in imports(ast.parse(path.read_text()))]
+    ours = {parts[1] for parts in names if parts[0] == "jaxlr" and len(parts) > 1}
+    assert ours <= {*ALLOWED[module], module}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_private_jax_and_no_autodiff_outside_check(path):
+    tree = ast.parse(path.read_text())
+    assert not [name for name in imports(tree) if "jax._src" in name]
+    if module_of(path) != "check":
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        used |= {name.split(".")[-1] for name in imports(tree)}
+        assert not used & AUTODIFF
+
+
+def test_the_search_for_autodiff_finds_it_where_it_is():
+    source = (PACKAGE / "check" / "gradient.py").read_text()
+    used = {n.attr for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute)}
+    assert used & AUTODIFF
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_import_is_light_and_changes_nothing():
+    code = """
+import sys, jax
+before = dict(jax.config.values)
+import jaxlr
+assert dict(jax.config.values) == before
+heavy = ["sklearn", "pyarrow", "matplotlib", "tyro", "rich", "safetensors", "pandas", "torch"]
+print([name for name in heavy if name in sys.modules])
+# A backend that had started would refuse this.
+jax.config.update("jax_num_cpu_devices", 3)
+print(len(jax.devices("cpu")))
+"""
+    assert python(code).split("\n") == ["[]", "3"]
+
+
+def test_python_dash_O_changes_no_verdict():
+    code = """
+import jax.numpy as jnp, jaxlr
+print(bool(jaxlr.check_gradient(lambda w: (w**2).sum(), lambda w: -2 * w, jnp.ones(2))))
+"""
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
