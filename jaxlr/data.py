@@ -177,7 +177,7 @@ def split(data: Dataset, fraction: float, *, seed: int) -> tuple[Dataset, Datase
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Uninitialised array whose memory starts at a multiple of 64 bytes.
 
-    JAX takes such an array on a CPU as it is, and copies any other.
+    ``jax.device_put`` takes such an array on a CPU as it is, and copies any other.
 
     Examples
     --------

@@ -55,11 +55,16 @@ def split_rows(
     missing = -len(X) % len(devices)
     if missing and sample_weight is None:
         sample_weight = np.ones(len(X), X.dtype if X.dtype.kind == "f" else np.float32)
-    rows = NamedSharding(Mesh(np.array(devices), (ROWS,)), PartitionSpec(ROWS))
+    sharding = NamedSharding(Mesh(np.array(devices), (ROWS,)), PartitionSpec(ROWS))
 
     def put(v: Any) -> Array:
         v = np.asarray(v)
-        return jax.device_put(np.pad(v, [(0, missing)] + [(0, 0)] * (v.ndim - 1)), rows)
+        if missing:
+            v = np.pad(v, [(0, missing)] + [(0, 0)] * (v.ndim - 1))
+        # One by one, for a CPU takes over a part whose memory is aligned without copying it.
+        pieces = zip(np.split(v, len(devices)), devices, strict=True)
+        parts = [jax.device_put(part, device) for part, device in pieces]
+        return jax.make_array_from_single_device_arrays(v.shape, sharding, parts)
 
     return put(X), put(y), None if sample_weight is None else put(sample_weight)
 

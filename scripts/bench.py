@@ -11,13 +11,13 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +69,8 @@ def by_jax(problem: Problem, name: str) -> Gradient:
     X, y, weight = problem.X, problem.y, None
     if name == SPLIT:
         X, y, weight = jaxlr.split_rows(X, y)
-    X, y = jnp.asarray(X), jnp.asarray(y)
+    else:
+        X, y = jax.device_put(X), jax.device_put(y)
 
     def whole_array(params: core.Params, X: Any, y: Any, weight: None) -> tuple[Any, core.Params]:
         L, cache = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
@@ -194,18 +195,17 @@ def run_memory(name: str, n: int, d: int) -> None:
     """Body of the process that `measure_memory` starts."""
     small = make_contender(name, make_problem(256, d))
     small()  # libraries, compilers and their caches are no matter of X
-    before = resident_bytes()
+    before = memory_bytes("VmRSS")
     problem = make_problem(n, d)
     run = make_contender(name, problem)
     run(), run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print((peak - before) / problem.X.nbytes)
+    print((memory_bytes("VmHWM") - before) / problem.X.nbytes)
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM now."""
-    with open("/proc/self/statm") as file:  # noqa: PTH123
-        return int(file.read().split()[1]) * resource.getpagesize()
+def memory_bytes(which: str) -> int:
+    """Memory of this process in RAM: now (VmRSS), or the most there was (VmHWM). Linux only."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
 
 
 def gradient(sizes: list[tuple[int, int]], rounds: int) -> None:

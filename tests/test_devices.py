@@ -57,7 +57,9 @@ def test_the_api_lowers_for_accelerators(name, platform):
     exported = jax.export.export(jax.jit(API[name]), platforms=[platform])(PARAMS, X, Y)
     assert exported.platforms == (platform,)
     # Every product is asked for in full precision: left to itself, a GPU would take TF32.
-    products = [line for line in exported.mlir_module().splitlines() if "stablehlo.dot_general" in line]
+    products = [
+        line for line in exported.mlir_module().splitlines() if "stablehlo.dot_general" in line
+    ]
     assert all("HIGHEST" in line for line in products)
     assert products or name in ("update", "backward", "curvature")
 

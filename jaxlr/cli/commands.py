@@ -136,7 +136,7 @@ class Check:
     def _check_at(
         self, name: str, sample: Dataset, index: np.ndarray, w: np.ndarray, b: float
     ) -> bool:
-        X, y = jnp.asarray(sample.X), jnp.asarray(sample.y)
+        X, y = jax.device_put(sample.X), jax.device_put(sample.y)
         params = Params(jnp.asarray(w, X.dtype), jnp.asarray(b, X.dtype))
         nodes = check_nodes_at(params, X, y)
         report = check_gradient_at(params, X, y, l2=self.l2)

@@ -110,7 +110,7 @@ def _run(
     sizes = {name: len(part.y) for name, part in parts.items() if part is not None}
     tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in sizes.items()))
 
-    X, y = jnp.asarray(rows.X), jnp.asarray(rows.y)
+    X, y = jax.device_put(rows.X), jax.device_put(rows.y)
     report = _check_sample(X, y, config)
     tell(f"gradient check: {report.summary()}")
     if not report:

@@ -83,8 +83,9 @@ def train(
     >>> import jax.numpy as jnp, jaxlr
     >>> X, y = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 1, 0, 1])
     >>> result = jaxlr.train(jaxlr.zeros(1), X, y, jaxlr.plain(alpha=0.5), steps=500)
-    >>> print(result.status.value, result.params.w.round(2), result.params.b.round(2))
-    all steps done [0.97] -1.45
+    >>> w, b = result.params
+    >>> print(f"{result.status.value}: w = {w[0]:.2f}, b = {b:.2f}")
+    all steps done: w = 0.91, b = -1.36
     """
     if isinstance(optimizer, optax.GradientTransformation):
         optimizer = from_optax(optimizer)

@@ -1,0 +1,38 @@
+"""The README tells the truth: its shell commands run, and its claims of what lies where hold.
+
+Its Python examples are doctests, which pytest collects from the file itself.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from jaxlr.cli import main
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.relaxed
+def test_the_shell_tour_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("jaxlr ")]
+    assert len(commands) >= 3
+    for command in commands:
+        assert main(command) == 0, command
+    assert "all checks passed" in capsys.readouterr().out
+
+
+def test_the_run_folder_is_as_described(tmp_path):
+    assert main(["train", "--steps", "2", "--out", str(tmp_path / "run")]) == 0
+    described = set(re.findall(r"^\| `([a-z.]+)` \|", TEXT, re.MULTILINE))
+    assert described == {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    assert "$ scripts/test " in TEXT
+    assert "\nscripts/test\n" in (ROOT / ".ci" / "run").read_text()

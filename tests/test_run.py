@@ -1,0 +1,159 @@
+"""A training run: the config, the model it writes, and a folder that is whole or not there."""
+
+import errno
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import jaxlr
+from jaxlr import core, data
+from jaxlr.core import Params
+from jaxlr.run import GradientCheckError, Model, RunFolderError, TrainConfig, run_training
+from jaxlr.run.training import evaluate
+
+
+def test_config_survives_toml():
+    config = TrainConfig(
+        data="x.csv", target="y", positive="a", exclude=("i", "j"), out="r", optimizer="adam",
+        alpha=0.5, steps=7, batch_size=3, l2=0.1, standardize=False, test_fraction=0.1,
+        validation_fraction=0.3, patience=4, validate_every=2, seed=5, dtype="float64",
+    )  # fmt: skip
+    assert TrainConfig.from_toml(config.to_toml()) == config
+    with pytest.raises(ValueError, match="no setting speed"):
+        TrainConfig.from_toml("speed = 1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("alpha", 0.0), ("alpha", float("nan")), ("l2", -1.0), ("steps", 0), ("batch_size", 0),
+     ("test_fraction", 1.0), ("validation_fraction", -0.1), ("patience", 3)],
+)  # fmt: skip
+def test_settings_out_of_range_are_named(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        TrainConfig(**{setting: value})
+
+
+def test_a_run_is_written_whole(tmp_path):
+    run = run_training(TrainConfig(out=str(tmp_path / "run"), steps=500))
+    names = sorted(path.name for path in run.folder.iterdir())
+    assert names == ["config.toml", "metrics.jsonl", "params.safetensors", "summary.json"]
+    metrics = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
+    assert [m["step"] for m in metrics] == list(range(500))
+    assert metrics[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)
+    assert metrics[-1]["loss"] < 0.1
+    assert json.loads((run.folder / "summary.json").read_text()) == run.summary
+    assert run.summary["test"]["accuracy"] >= 0.95
+    with safe_open(run.folder / "params.safetensors", framework="numpy") as file:
+        assert json.loads(file.metadata()["labels"]) == ["malignant", "benign"]
+        assert len(json.loads(file.metadata()["features"])) == 30
+    again = run_training(TrainConfig(out=str(tmp_path / "again"), steps=500))
+    model = "params.safetensors"
+    assert (again.folder / model).read_bytes() == (run.folder / model).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "run"]
+
+
+def test_the_model_takes_raw_features(tmp_path):
+    rng = np.random.default_rng(0)
+    raw = rng.normal([1e3, -5, 0.01], [10, 2, 1e-3], (50, 3))
+    mean, scale = raw.mean(0), raw.std(0)
+    with jax.enable_x64(True):
+        params = Params(jax.numpy.asarray(rng.normal(size=3)), jax.numpy.asarray(0.3))
+        model = Model.from_standardized(params, mean, scale, ("a", "b", "c"), ("n", "y"))
+        expected = jaxlr.probabilities(params, (raw - mean) / scale)
+    np.testing.assert_allclose(model.probabilities(raw), expected, rtol=1e-11)
+    (tmp_path / "params.safetensors").write_bytes(model.to_bytes())
+    loaded = Model.load(tmp_path)
+    assert np.array_equal(loaded.probabilities(raw), model.probabilities(raw))
+    assert (loaded.features, loaded.labels) == (("a", "b", "c"), ("n", "y"))
+    (tmp_path / "params.safetensors").write_bytes(model.to_bytes()[:-8])
+    with pytest.raises(ValueError, match="damaged"):
+        Model.load(tmp_path)
+    with pytest.raises(ValueError, match="no run folder"):
+        Model.load(tmp_path / "none")
+
+
+def test_an_existing_folder_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *a, **k: pytest.fail("loaded"))
+    (tmp_path / "run").mkdir()
+    with pytest.raises(RunFolderError, match="--overwrite"):
+        run_training(TrainConfig(out=str(tmp_path / "run")))
+    with pytest.raises(RunFolderError, match="is no run folder"):
+        run_training(TrainConfig(out=str(tmp_path / "run"), overwrite=True))
+
+
+def test_a_full_disk_leaves_the_old_run_and_nothing_else(tmp_path, monkeypatch):
+    config = TrainConfig(out=str(tmp_path / "run"), steps=2, overwrite=True)
+    before = run_training(config).folder / "params.safetensors"
+    content = before.read_bytes()
+
+    def full(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFolderError, match="No space left"):
+        run_training(TrainConfig(out=str(tmp_path / "run"), steps=5, overwrite=True))
+    assert before.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    monkeypatch.undo()
+    run_training(TrainConfig(out=str(tmp_path / "run"), steps=5, overwrite=True))
+    assert before.read_bytes() != content
+
+
+def test_a_wrong_gradient_is_not_trained_with(tmp_path, monkeypatch):
+    original = jaxlr.loss_and_grads
+
+    def wrong(*args):
+        J, grads = original(*args)
+        return J, grads._replace(w=grads.w.at[3].multiply(-1))
+
+    monkeypatch.setattr(jaxlr.batch, "loss_and_grads", wrong)
+    with pytest.raises(GradientCheckError, match=r"\.w\[3\]"):
+        run_training(TrainConfig(out=str(tmp_path / "run")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_diverges_keeps_its_last_good_parameters(tmp_path):
+    config = TrainConfig(out=str(tmp_path / "run"), alpha=1e38, standardize=False)
+    run = run_training(config)
+    assert run.summary["status"] == "diverged"
+    assert np.isfinite(run.model.w).all()
+    for line in (run.folder / "metrics.jsonl").open():
+        json.loads(line, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_a_constant_column_and_early_stopping(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(120, 3))
+    lines = [f"{a},{b},{c},0.1,{'yes' if rng.random() < 0.5 else 'no'}" for a, b, c in rows]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["a,b,c,k,y", *lines]))
+    run = run_training(
+        TrainConfig(
+            data=str(path), target="y", out=str(tmp_path / "run"), batch_size=16, alpha=1.0,
+            validation_fraction=0.3, patience=3,
+        )
+    )  # fmt: skip
+    assert run.summary["status"] == "stopped_early"
+    assert np.isfinite(run.model.w).all()
+    seen = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
+    losses = {m["step"]: m["validation_loss"] for m in seen if "validation_loss" in m}
+    assert run.summary["params_step"] == min(losses, key=lambda step: losses[step])
+
+
+def test_metrics_are_those_of_scikit_learn():
+    from sklearn import metrics
+
+    rows = data.load("breast_cancer")
+    params = Params(jax.numpy.linspace(-0.01, 0.01, 30), jax.numpy.float32(0.1))
+    a = np.asarray(jaxlr.probabilities(params, rows.X), float)
+    found = evaluate(params, rows)
+    assert found["loss"] == pytest.approx(metrics.log_loss(rows.y, a), rel=1e-5)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(rows.y, a >= 0.5))
+    assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(rows.y, a))
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(rows.y, a))
+    soft = evaluate(core.zeros(30), rows._replace(y=rows.y * np.float32(0.5)))
+    assert (soft["accuracy"], soft["roc_auc"]) == (None, None)
