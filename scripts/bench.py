@@ -90,7 +90,7 @@ def by_jax(problem: Problem, name: str) -> Gradient:
         f = jax.jit(jax.value_and_grad(logistic.loss))
 
     def run() -> np.ndarray:
-        loss, (dw, db) = jax.block_until_ready(f(params, X, y, weight))
+        _, (dw, db) = jax.block_until_ready(f(params, X, y, weight))
         return np.append(np.asarray(dw), np.asarray(db))
 
     return run

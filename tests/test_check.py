@@ -64,7 +64,7 @@ def test_planted_faults_are_caught(dtype, fault):
 
 
 def test_faults_of_one_label_only_and_of_accuracy_only_are_caught():
-    params, X, y = problem(n=30, scale=3.0)
+    params, _, _ = problem(n=30, scale=3.0)
 
     def textbook(params, X, y):  # a - y in float32: right on paper
         a = jax.nn.sigmoid(X @ params.w + params.b)

@@ -39,7 +39,7 @@ def test_train_explain_and_predict(folder, capsys):
     assert "row 3 (yes)" in capsys.readouterr().out
 
     assert main(["predict", "run", "rows.csv", "--out", "p.csv"]) == 0
-    rows = list(csv.DictReader((folder / "p.csv").open()))
+    rows = list(csv.DictReader((folder / "p.csv").read_text().splitlines()))
     assert len(rows) == 90
     assert all((float(r["probability"]) >= 0.5) == (r["label"] == "yes") for r in rows)
     capsys.readouterr()
@@ -141,9 +141,11 @@ def test_the_real_thing_in_a_process():
 
 
 def test_a_missing_package_names_its_extra(monkeypatch, capsys):
-    with pytest.raises(MissingExtraError, match=r"no_such_thing: pip install 'jaxlr\[data\]'"):
-        with extra("data"):
-            import no_such_thing.inside  # noqa: F401 # pyright: ignore[reportMissingImports]
+    with (
+        pytest.raises(MissingExtraError, match=r"no_such_thing: pip install 'jaxlr\[data\]'"),
+        extra("data"),
+    ):
+        import no_such_thing.inside  # noqa: F401 # pyright: ignore[reportMissingImports]
     monkeypatch.setitem(sys.modules, "tyro", None)
     monkeypatch.delitem(sys.modules, "jaxlr.cli.commands", raising=False)
     monkeypatch.delattr("jaxlr.cli.commands", raising=False)

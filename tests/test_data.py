@@ -109,8 +109,8 @@ def test_split_is_stratified_complete_and_reproducible():
     assert (len(rest.y), len(part.y)) == (455, 114)
     assert abs(part.y.mean() - rows.y.mean()) < 0.005
     together = np.concatenate([rest.X, part.X])
-    assert np.array_equal(together[np.lexsort(together.T)], rows.X[np.lexsort(rows.X.T)])
+    assert sorted(map(tuple, together)) == sorted(map(tuple, rows.X))
     assert np.array_equal(data.split(rows, 0.2, seed=3)[1].X, part.X)
     assert not np.array_equal(data.split(rows, 0.2, seed=4)[1].X, part.X)
     with pytest.raises(data.DataError, match="cannot be split"):
-        data.split(rows.rows(np.arange(2)), 0.2, seed=0)
+        data.split(rows.rows(np.arange(1)), 0.2, seed=0)

@@ -24,10 +24,13 @@ def unit(values: ArrayLike, dtype: DTypeLike) -> np.ndarray:
 def distance(hand: ArrayLike, truth: ArrayLike, dtype: DTypeLike) -> np.ndarray:
     """Distance of ``hand`` from ``truth`` in units in the last place of the truth.
 
-    It is 0 where both lie below the normal range: XLA flushes such numbers to 0.
+    It is 0 where both lie below the normal range, for XLA flushes such numbers to 0, and where
+    an infinite ``hand`` stands for a truth beyond the largest finite number.
     """
     hand, truth = np.asarray(hand, np.float64), np.asarray(truth, np.float64)
-    tiny = float(ml_dtypes.finfo(dtype).tiny)
+    info = ml_dtypes.finfo(dtype)
     with np.errstate(invalid="ignore"):
-        flushed = np.maximum(abs(hand), abs(truth)) <= tiny
-        return np.where(flushed, 0.0, abs(hand - truth) / unit(truth, dtype))
+        flushed = np.maximum(abs(hand), abs(truth)) <= float(info.tiny)
+        overflowed = np.isinf(hand) & (abs(truth) > float(info.max)) & (hand * truth > 0)
+        same = flushed | overflowed
+        return np.where(same, 0.0, abs(hand - truth) / unit(truth, dtype))

@@ -13,7 +13,7 @@ from jaxlr.extras import extra
 
 FILE = "params.safetensors"
 _TENSORS = ("w", "b", "mean", "scale")
-_FORMAT = "jaxlr-1"
+_FORMAT = 1
 _ROWS_AT_A_TIME = 65_536
 
 
@@ -61,12 +61,13 @@ class Model(NamedTuple):
         return np.concatenate(parts)
 
     def to_bytes(self) -> bytes:
-        """Write as safetensors: tensors w, b, mean, scale; the names as JSON in the header."""
+        """Write as safetensors: tensors w, b, mean, scale; the names as JSON in its metadata."""
         with extra("cli"):
             from safetensors.numpy import save
         tensors = {name: np.asarray(getattr(self, name)) for name in _TENSORS}
-        names = {"features": json.dumps(self.features), "labels": json.dumps(self.labels)}
-        return save(tensors, metadata={"format": _FORMAT, **names})
+        # In one entry: safetensors writes several in no fixed order, and a model has fixed bytes.
+        names = {"format": _FORMAT, "features": self.features, "labels": self.labels}
+        return save(tensors, metadata={"jaxlr": json.dumps(names)})
 
     @classmethod
     def load(cls, run: str | Path) -> "Model":
@@ -84,11 +85,11 @@ class Model(NamedTuple):
             raise ValueError(f"{run}: no run folder with a trained model ({FILE}) is there")
         try:
             with safe_open(path, framework="numpy") as file:
-                names = file.metadata() or {}
+                names = json.loads((file.metadata() or {})["jaxlr"])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
             if names["format"] != _FORMAT:
                 raise ValueError(f"{path}: format {names['format']}, this jaxlr reads {_FORMAT}")
-            zero, one = json.loads(names["labels"])
-            return cls(**tensors, features=tuple(json.loads(names["features"])), labels=(zero, one))
+            zero, one = names["labels"]
+            return cls(**tensors, features=tuple(names["features"]), labels=(zero, one))
         except (SafetensorError, KeyError) as error:
             raise ValueError(f"{path}: not a model of jaxlr, or damaged: {error}") from error
