@@ -206,7 +206,13 @@ def _read_table(path: str | Path) -> "pa.Table":
             raise DataError(f"{path}: not readable as CSV: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror}") from error
-    names = table.column_names
+    try:
+        names = table.column_names
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: the header is not UTF-8: save the file as UTF-8") from error
+    for name in names:
+        if pa.types.is_binary(table.column(name).type):
+            raise DataError(f"{path}: column {name!r} is not UTF-8: save the file as UTF-8")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: these column names stand in the header twice: {_list(twice)}")

@@ -82,6 +82,14 @@ def test_bad_files_are_refused_by_place(tmp_path, case):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize("content", [b"\xe9,y\n1,a\n2,b\n", b"a,y\n1,\xe9\n2,b\n"])
+def test_other_encodings_are_refused(tmp_path, content):
+    path = tmp_path / "latin.csv"
+    path.write_bytes(content)
+    with pytest.raises(data.DataError, match="not UTF-8"):
+        data.load(path, target="y")
+
+
 def test_wrong_settings_are_refused(tmp_path):
     path = csv(tmp_path, "a,y\n1,r\n2,s\n")
     with pytest.raises(data.DataError, match="name the column of the labels"):

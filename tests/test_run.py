@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -102,6 +103,23 @@ def test_a_full_disk_leaves_the_old_run_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.undo()
     run_training(TrainConfig(out=str(tmp_path / "run"), steps=5, overwrite=True))
     assert before.read_bytes() != content
+
+
+def test_a_failed_last_rename_gives_the_old_run_back(tmp_path, monkeypatch):
+    config = TrainConfig(out=str(tmp_path / "run"), steps=2, overwrite=True)
+    old = (run_training(config).folder / "summary.json").read_bytes()
+    original = Path.rename
+
+    def rename(self, target):
+        if self.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(RunFolderError, match="Input/output"):
+        run_training(config)
+    assert (tmp_path / "run" / "summary.json").read_bytes() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_wrong_gradient_is_not_trained_with(tmp_path, monkeypatch):

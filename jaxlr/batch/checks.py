@@ -54,12 +54,11 @@ def check_features(params: Params, X: ArrayLike) -> Array:
     """X on the device, of shape (m, d), at least one row, and finite."""
     if hasattr(X, "tocsr"):
         raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
-    if not isinstance(X, Array):
-        X = np.asarray(X)
-    if not (jnp.issubdtype(X.dtype, jnp.number) or jnp.issubdtype(X.dtype, jnp.bool_)):
-        raise ValueError(f"X has dtype {X.dtype}: features must be numbers")
-    if not isinstance(X, Array):
-        X = jax.device_put(X)  # without a copy where memory is aligned; jnp.asarray would copy
+    rows = X if isinstance(X, Array) else np.asarray(X)
+    if not (jnp.issubdtype(rows.dtype, jnp.number) or jnp.issubdtype(rows.dtype, jnp.bool_)):
+        raise ValueError(f"X has dtype {rows.dtype}: features must be numbers")
+    # Without a copy where the memory is aligned; jnp.asarray would copy.
+    X = rows if isinstance(rows, Array) else jax.device_put(rows)
     if X.ndim != 2:
         hint = ": for one example use jaxlr.core.forward, or X[None]" if X.ndim == 1 else ""
         raise ValueError(f"X must have shape (m, d) and has shape {X.shape}{hint}")

@@ -33,11 +33,22 @@ def write(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
             new.mkdir()
             for name, content in files.items():
                 _write_through(new / name, content)
-            if folder.exists():
-                folder.rename(Path(beside) / "old")
-            new.rename(folder)
+            _replace(folder, new, Path(beside) / "old")
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Put ``new`` in the place of ``folder``, and what was there back if that fails."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
 
 
 def write_file(path: Path, content: bytes) -> None:
