@@ -206,13 +206,7 @@ def _read_table(path: str | Path) -> "pa.Table":
             raise DataError(f"{path}: not readable as CSV: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror}") from error
-    try:
-        names = table.column_names
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: the header is not UTF-8: save the file as UTF-8") from error
-    for name in names:
-        if pa.types.is_binary(table.column(name).type):
-            raise DataError(f"{path}: column {name!r} is not UTF-8: save the file as UTF-8")
+    names = _column_names(table, path)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: these column names stand in the header twice: {_list(twice)}")
@@ -221,6 +215,19 @@ def _read_table(path: str | Path) -> "pa.Table":
     if table.num_rows == 0:
         raise DataError(f"{path}: there is no row below the header")
     return table
+
+
+def _column_names(table: "pa.Table", path: str | Path) -> list[str]:
+    import pyarrow as pa
+
+    try:
+        names = table.column_names
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: the header is not UTF-8: save the file as UTF-8") from error
+    for i, name in enumerate(names):
+        if pa.types.is_binary(table.column(i).type):
+            raise DataError(f"{path}: column {name!r} is not UTF-8: save the file as UTF-8")
+    return names
 
 
 def _matrix(

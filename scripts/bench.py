@@ -198,7 +198,8 @@ def run_memory(name: str, n: int, d: int) -> None:
     before = memory_bytes("VmRSS")
     problem = make_problem(n, d)
     run = make_contender(name, problem)
-    run(), run()
+    run()
+    run()
     print((memory_bytes("VmHWM") - before) / problem.X.nbytes)
 
 

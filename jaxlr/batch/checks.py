@@ -58,7 +58,10 @@ def check_features(params: Params, X: ArrayLike) -> Array:
     if not (jnp.issubdtype(rows.dtype, jnp.number) or jnp.issubdtype(rows.dtype, jnp.bool_)):
         raise ValueError(f"X has dtype {rows.dtype}: features must be numbers")
     # Without a copy where the memory is aligned; jnp.asarray would copy.
-    X = rows if isinstance(rows, Array) else jax.device_put(rows)
+    return _check_matrix(params, rows if isinstance(rows, Array) else jax.device_put(rows))
+
+
+def _check_matrix(params: Params, X: Array) -> Array:
     if X.ndim != 2:
         hint = ": for one example use jaxlr.core.forward, or X[None]" if X.ndim == 1 else ""
         raise ValueError(f"X must have shape (m, d) and has shape {X.shape}{hint}")
