@@ -200,10 +200,7 @@ def _read_table(path: str | Path) -> "pa.Table":
     try:
         table = csv.read_csv(path)
     except pa.ArrowException:
-        try:  # once more, in one thread: only so does the error name the row
-            table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
-        except pa.ArrowException as error:
-            raise DataError(f"{path}: not readable as CSV: {error}") from error
+        table = _read_table_again(path)
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror}") from error
     names = _column_names(table, path)
@@ -215,6 +212,32 @@ def _read_table(path: str | Path) -> "pa.Table":
     if table.num_rows == 0:
         raise DataError(f"{path}: there is no row below the header")
     return table
+
+
+def _read_table_again(path: str | Path) -> "pa.Table":
+    """Read a file that could not be read in one thread, which counts rows, to say where."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    ragged: list[csv.InvalidRow] = []
+
+    def note(row: csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "error"
+
+    one_thread = csv.ReadOptions(use_threads=False)
+    try:
+        return csv.read_csv(
+            path, read_options=one_thread, parse_options=csv.ParseOptions(invalid_row_handler=note)
+        )
+    except pa.ArrowException as error:
+        if not ragged:
+            raise DataError(f"{path}: not readable as CSV: {error}") from error
+        row = ragged[0]  # numbered with the header as 1
+        raise DataError(
+            f"{path}: row {row.number - 1} has {row.actual_columns} values, but the header names "
+            f"{row.expected_columns} columns: {row.text!r}. Is a quote or a comma missing?"
+        ) from error
 
 
 def _column_names(table: "pa.Table", path: str | Path) -> list[str]:

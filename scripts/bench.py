@@ -1,6 +1,7 @@
 """How fast, against whom: every claim about speed or memory in the README is printed here.
 
-    .venv/bin/python scripts/bench.py gradient
+    .venv/bin/python scripts/bench.py gradient    # loss and gradient of all rows
+    .venv/bin/python scripts/bench.py import      # what `import jaxlr` adds to `import jax`
 
 Contenders run interleaved, round after round, so that a busy machine is busy for all of them;
 times are medians, and +- is half the distance between the quartiles. Memory is measured in a
@@ -241,6 +242,22 @@ def gradient(sizes: list[tuple[int, int]], rounds: int) -> None:
         print()
 
 
+def import_time(rounds: int) -> None:
+    """Seconds of importing jax, then optax, then jaxlr, each beyond those before it."""
+    code = "import time; t = [time.perf_counter()]\n" + "".join(
+        f"import {name}; t.append(time.perf_counter())\n" for name in ("jax", "optax", "jaxlr")
+    )
+    seconds = []
+    for _ in range(rounds + 1):  # the first one fills the caches of the disk
+        done = subprocess.run(
+            [sys.executable, "-c", code + "print(t)"], capture_output=True, text=True, check=True
+        )
+        seconds.append(np.diff(json.loads(done.stdout)))
+    print(f"{rounds} fresh processes, medians")
+    for name, times in zip(("jax", "optax", "jaxlr"), np.transpose(seconds[1:]), strict=True):
+        print(f"import {name:6}{np.median(times):7.3f} s +- {spread(times.tolist()):.3f}")
+
+
 def main() -> None:
     """Run the benchmark that was asked for."""
     parser = argparse.ArgumentParser(
@@ -250,11 +267,17 @@ def main() -> None:
     command = commands.add_parser("gradient", help="loss and gradient, against jax.grad and others")
     command.add_argument("--rounds", type=int, default=15)
     command.add_argument("--size", type=int, nargs=2, metavar=("N", "D"), action="append")
+    command = commands.add_parser("import", help="seconds that `import jaxlr` takes beside jax")
+    command.add_argument("--rounds", type=int, default=15)
     command = commands.add_parser("memory", help="(used by the others)")
     command.add_argument("name")
     command.add_argument("n", type=int)
     command.add_argument("d", type=int)
     arguments = parser.parse_args()
+
+    if arguments.command == "import":
+        import_time(arguments.rounds)
+        return
 
     import jax
 

@@ -11,7 +11,6 @@ import pytest
 
 from jaxlr import core
 from jaxlr.cli import main, show
-from jaxlr.extras import MissingExtraError, extra
 
 
 @pytest.fixture
@@ -138,16 +137,3 @@ def test_the_real_thing_in_a_process():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "sigma(z)" in done.stdout
-
-
-def test_a_missing_package_names_its_extra(monkeypatch, capsys):
-    with (
-        pytest.raises(MissingExtraError, match=r"no_such_thing: pip install 'jaxlr\[data\]'"),
-        extra("data"),
-    ):
-        import no_such_thing.inside  # noqa: F401 # pyright: ignore[reportMissingImports]
-    monkeypatch.setitem(sys.modules, "tyro", None)
-    monkeypatch.delitem(sys.modules, "jaxlr.cli.commands", raising=False)
-    monkeypatch.delattr("jaxlr.cli.commands", raising=False)
-    assert main(["explain"]) == 1
-    assert "this needs tyro: pip install 'jaxlr[cli]'" in capsys.readouterr().err

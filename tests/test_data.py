@@ -63,7 +63,7 @@ BAD = {
     "too large": ("a,y\n1,r\n1e300,s", r"column 'a' is 1e\+300 in row 2, not finite as float32"),
     "no target": ("a,b\n1,2\n", r"no column 'y'; there are 'a', 'b'"),
     "no header": ("1,2\n3,4\n", r"the first line must name the columns"),
-    "ragged": ("a,b,y\n1,2,x\n1,2\n", r"Row #3: Expected 3 columns, got 2"),
+    "ragged": ("a,b,y\n1,2,x\n1,2\n", r"row 2 has 2 values, but the header names 3 columns"),
     "empty": ("", r"Empty CSV file"),
     "header only": ("a,y\n", r"no row below the header"),
     "twice": ("a,a,y\n1,2,r\n2,3,s", r"twice: 'a'"),
