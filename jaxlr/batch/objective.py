@@ -7,6 +7,7 @@ For each block of rows: z, L and dz of every row by ``vmap`` of `core`, then the
     dw = sum_i s_i dz_i x_i / sum_i s_i + l2 w        db = sum_i s_i dz_i / sum_i s_i
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxlr import core, shard
-from jaxlr.batch.blocks import Rows, sum_over_rows
+from jaxlr.batch.blocks import sum_over_rows
 from jaxlr.batch.checks import check_features, check_params, check_penalty, check_rows
 from jaxlr.core import Params
 
@@ -111,6 +112,14 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     return _probabilities(params, X)
 
 
+class Rows(NamedTuple):
+    """X (m, d), y (m,), and weights s (m,) or None."""
+
+    X: Array
+    y: Array
+    s: Array | None
+
+
 class Sums(NamedTuple):
     """Sums over rows, before they are divided: of the weights, the losses and the gradients."""
 
@@ -123,8 +132,8 @@ def objective(
     params: Params, X: Array, y: Array, s: Array | None, l2: ArrayLike, *, mesh: Mesh | None
 ) -> tuple[Array, Params]:
     """`loss_and_grads` for rows already checked, to be compiled into a larger function."""
-    w, _ = wide = _widen(params, X)
-    total = sum_over_rows(_gradient_sums, wide, (X, y, s), mesh)
+    w, _ = wide = widen(params, X)
+    total = _sum(_gradient_sums, wide, Rows(X, y, s), mesh)
     grads: Params = jax.tree.map(lambda v: v / total.s, total.grads)
     dw, db = grads.w + l2 * w, grads.b
     J = total.L / total.s + l2 / 2 * _squared_norm(w)
@@ -135,14 +144,23 @@ def mean_loss(
     params: Params, X: Array, y: Array, s: Array | None, l2: ArrayLike, *, mesh: Mesh | None
 ) -> Array:
     """`loss` for rows already checked, to be compiled into a larger function."""
-    wide = _widen(params, X)
-    total = sum_over_rows(_loss_sums, wide, (X, y, s), mesh)
+    wide = widen(params, X)
+    total = _sum(_loss_sums, wide, Rows(X, y, s), mesh)
     return total.L / total.s + l2 / 2 * _squared_norm(wide.w)
 
 
 _objective = jax.jit(objective, static_argnames="mesh")
 compiled_mean_loss = jax.jit(mean_loss, static_argnames="mesh")
 _probabilities = jax.jit(jax.vmap(core.probability, in_axes=(None, 0)))
+
+
+def _sum(
+    sums: Callable[[Params, Rows], Sums], params: Params, rows: Rows, mesh: Mesh | None
+) -> Sums:
+    X, y, s = rows
+    dtype = params.w.dtype
+    rows = Rows(X, y, None if s is None else s.astype(dtype))
+    return sum_over_rows(sums, params, rows, mesh=mesh, row_bytes=X.shape[1] * dtype.itemsize)
 
 
 def _gradient_sums(params: Params, rows: Rows) -> Sums:
@@ -168,7 +186,7 @@ def _total_weight(L: Array, s: Array | None) -> Array:
     return jnp.asarray(L.size, L.dtype) if s is None else s.sum()
 
 
-def _widen(params: Params, X: Array) -> Params:
+def widen(params: Params, X: Array) -> Params:
     """Parameters in the type of the computation: float64 if either has it, else float32."""
     double = np.dtype(np.float64) in (params.w.dtype, X.dtype)
     wide = jnp.float64 if double else jnp.float32
