@@ -1,6 +1,6 @@
 """Logistic regression whose derivatives are worked out by hand and proven by machine."""
 
-from jaxlr.batch import loss, loss_and_grads, probabilities
+from jaxlr.batch import hessian, hessian_product, loss, loss_and_grads, probabilities
 from jaxlr.check import check_gradient
 from jaxlr.core import (
     Params,
@@ -13,20 +13,44 @@ from jaxlr.core import (
     zeros,
 )
 from jaxlr.shard import split_rows
+from jaxlr.solve import (
+    Bootstrap,
+    Certificate,
+    CrossValidation,
+    Fit,
+    Fits,
+    FitStatus,
+    bootstrap,
+    cross_validate,
+    fit,
+    fit_many,
+)
 from jaxlr.train import DivergedError, Optimizer, Result, Status, from_optax, plain, train
 
 __version__ = "0.1.0"
 __all__ = [
+    "Bootstrap",
+    "Certificate",
+    "CrossValidation",
     "DivergedError",
+    "Fit",
+    "FitStatus",
+    "Fits",
     "Optimizer",
     "Params",
     "Result",
     "Status",
     "backward",
+    "bootstrap",
     "check_gradient",
+    "cross_validate",
     "curvature",
+    "fit",
+    "fit_many",
     "forward",
     "from_optax",
+    "hessian",
+    "hessian_product",
     "loss",
     "loss_and_grads",
     "plain",

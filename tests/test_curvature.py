@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxlr import batch
-from jaxlr.batch import Models, Rows
+from jaxlr.batch import Models, Rows, View
 from jaxlr.check import logistic
 from jaxlr.core import Params
 
@@ -65,8 +65,8 @@ def test_k_models_in_one_read_are_k_models(dtype):
     w, b = rng.standard_normal((K, d)), rng.standard_normal(K)
     label, left_out = np.array([0, 1, 2, 1, 1]), np.array([0, 1, 9, 9, 0])
     column = np.array([0, 0, 1, 1, 0])
-    see = map(jnp.asarray, (column, label, left_out))
-    models = Models(jnp.asarray(w, dtype), jnp.asarray(b, dtype), None, *see)
+    view = View(None, *map(jnp.asarray, (column, label, left_out)))
+    models = Models(jnp.asarray(w, dtype), jnp.asarray(b, dtype), view)
     rows = Rows(X, jnp.asarray(classes), s, jnp.asarray(offset), jnp.asarray(fold))
     total = batch.gradient_sums(models, rows)
     as_they_are = jnp.zeros(d, dtype), jnp.ones(d, dtype)
@@ -79,7 +79,7 @@ def test_k_models_in_one_read_are_k_models(dtype):
         z = wide @ w[k] + b[k] + offset
         a = 1 / (1 + np.exp(-z))
         np.testing.assert_allclose(total.s[k], weight.sum(), **tolerance)
-        np.testing.assert_allclose(total.y[k], (weight * y).sum(), **tolerance)
+        np.testing.assert_allclose(total.ones[k], (weight * y).sum(), **tolerance)
         np.testing.assert_allclose(total.undecided[k], weight[(z > 0) != y].sum(), **tolerance)
         np.testing.assert_allclose(total.dw[k], (weight * (a - y)) @ wide, **tolerance)
         np.testing.assert_allclose(total.db[k], (weight * (a - y)).sum(), **tolerance)

@@ -17,6 +17,7 @@ ALLOWED = {
     "shard": set(),
     "batch": {"core", "shard"},
     "train": {"core", "shard", "batch"},
+    "solve": {"core", "shard", "batch"},
     "run": {"core", "shard", "batch", "train", "check", "data", "extras"},
     "cli": {"core", "shard", "batch", "train", "check", "data", "extras", "run"},
 }

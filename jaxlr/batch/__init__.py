@@ -2,7 +2,22 @@
 
 from jaxlr.batch.checks import check_penalty, check_rows
 from jaxlr.batch.curvature import hessian, hessian_product
-from jaxlr.batch.models import Models, Rows, curvature_sums, gradient_sums, matrix
+from jaxlr.batch.models import (
+    CurvatureSums,
+    GradientSums,
+    Models,
+    Moment,
+    Rows,
+    View,
+    curvature_sums,
+    curvature_sums_apart,
+    gradient_sums,
+    gradient_sums_apart,
+    matrix,
+    scores,
+    side_sums,
+    side_sums_apart,
+)
 from jaxlr.batch.objective import (
     compiled_mean_loss,
     loss,
@@ -13,13 +28,19 @@ from jaxlr.batch.objective import (
 )
 
 __all__ = [
+    "CurvatureSums",
+    "GradientSums",
     "Models",
+    "Moment",
     "Rows",
+    "View",
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",
     "curvature_sums",
+    "curvature_sums_apart",
     "gradient_sums",
+    "gradient_sums_apart",
     "hessian",
     "hessian_product",
     "loss",
@@ -28,4 +49,7 @@ __all__ = [
     "mean_loss",
     "objective",
     "probabilities",
+    "scores",
+    "side_sums",
+    "side_sums_apart",
 ]

@@ -10,8 +10,9 @@ parameters, and which label and which weight it gives to a row::
 For K models, z and dw are products of matrices where a single model has products with a vector.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,9 @@ from jax.typing import DTypeLike
 from jaxlr import core
 from jaxlr.batch.blocks import sum_over_rows
 from jaxlr.core import Params
+
+Moment = Literal["loss", "slope"]
+_FAR, _NEAR = 0.3, 0.03  # in z: a Newton step along which labels separate moves them by about 1
 
 
 class Rows(NamedTuple):
@@ -38,32 +42,38 @@ class Rows(NamedTuple):
     fold: Array | None = None
 
 
-class Models(NamedTuple):
-    """K models: ``w`` (K, d), ``b`` (K,), and how each sees the rows; None where all see the same.
+class View(NamedTuple):
+    """How each of K models sees the rows, (K,) each; None where all see the same.
 
-    ``y_column`` and ``s_column`` (K,) choose a column of ``Rows.y`` and ``Rows.s``; with
-    ``label`` (K,) the label of a row is whether its y equals that; rows of the fold
-    ``left_out`` (K,) weigh nothing.
+    ``y_column`` and ``s_column`` choose a column of ``Rows.y`` and ``Rows.s``; with ``label``, the
+    label of a row is whether its y equals that; rows of the fold ``left_out`` weigh nothing.
     """
 
-    w: Array
-    b: Array
     y_column: Array | None = None
     s_column: Array | None = None
     label: Array | None = None
     left_out: Array | None = None
 
 
-class GradientSums(NamedTuple):
-    """Sums over rows for each model: weights, losses and labels (K,), dw (K, d), db (K,).
+class Models(NamedTuple):
+    """K models: ``w`` (K, d), ``b`` (K,), and how each sees the rows."""
 
-    ``undecided`` (K,) is the weight of the rows that are not on their label's side of z = 0; where
-    it is 0, and only there, the model separates the labels.
+    w: Array
+    b: Array
+    view: View = View()
+
+
+class GradientSums(NamedTuple):
+    """Sums over rows for each model: weights and losses (K,), dw (K, d) and db (K,).
+
+    ``ones`` and ``zeros`` (K,) are the weights of labels 1 and 0. ``undecided`` (K,) is that of the
+    rows not on their label's side of z = 0; where there are none, the model separates the labels.
     """
 
     s: Array
     L: Array
-    y: Array
+    ones: Array
+    zeros: Array
     undecided: Array
     dw: Array
     db: Array
@@ -85,44 +95,58 @@ def matrix(sums: CurvatureSums) -> Array:
     return jnp.concatenate([top, bottom[:, None]], axis=1) / sums.s[:, None, None]
 
 
-def label_of(model: Models, row: Rows) -> Array:
+def label_of(row: Rows, view: View) -> Array:
     """Label of one row in the eyes of one model."""
-    y = row.y if model.y_column is None else row.y[model.y_column]
-    return y if model.label is None else y == model.label
+    y = row.y if view.y_column is None else row.y[view.y_column]
+    return y if view.label is None else y == view.label
 
 
-def weight_of(model: Models, row: Rows, dtype: DTypeLike) -> Array:
+def weight_of(row: Rows, view: View, dtype: DTypeLike) -> Array:
     """Weight of one row in the eyes of one model."""
     s = jnp.ones((), dtype) if row.s is None else row.s
-    s = s if model.s_column is None else s[model.s_column]
-    s = s.astype(dtype)
-    return s if model.left_out is None else jnp.where(row.fold == model.left_out, 0, s)
+    s = (s if view.s_column is None else s[view.s_column]).astype(dtype)
+    return s if view.left_out is None else jnp.where(row.fold == view.left_out, 0, s)
 
 
 def _gradient_sums(models: Models, rows: Rows) -> GradientSums:
     def of_row(model: Models, row: Rows) -> tuple[Array, ...]:
         s, y, L, cache = _forward(model, row)
         decided = jnp.where(cache.q < cache.p, y == 1, (cache.p < cache.q) & (y == 0))
-        return s, s * L, s * y, jnp.where(decided, 0, s), s * core.slope(cache)
+        undecided = jnp.where(decided, 0, s)
+        return s, s * L, s * y, s * (1 - y), undecided, s * core.slope(cache)
 
-    s, L, y, undecided, dz = jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
+    *scalars, dz = jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
     dw = jnp.dot(dz, rows.X.astype(dz.dtype), precision=lax.Precision.HIGHEST)
-    return GradientSums(s.sum(1), L.sum(1), y.sum(1), undecided.sum(1), dw, dz.sum(1))
+    s, L, ones, zeros, undecided = (v.sum(1) for v in scalars)
+    return GradientSums(s, L, ones, zeros, undecided, dw, dz.sum(1))
 
 
 def _forward(model: Models, row: Rows) -> tuple[Array, Array, Array, core.Cache]:
     """Weight, label, loss and cache of one row in one model."""
     b = model.b if row.offset is None else model.b + row.offset.astype(model.b.dtype)
-    L, cache = core.forward(Params(model.w, b), row.X, label_of(model, row))
-    return weight_of(model, row, L.dtype), cache.y, L, cache
+    L, cache = core.forward(Params(model.w, b), row.X, label_of(row, model.view))
+    return weight_of(row, model.view, L.dtype), cache.y, L, cache
 
 
-def _curvature_sums(model_and_scale: tuple[Models, Array, Array], rows: Rows) -> CurvatureSums:
+def _side_sums(models: Models, rows: Rows) -> tuple[Array, Array]:
+    def of_row(model: Models, row: Rows) -> tuple[Array, Array]:
+        y, z = label_of(row, model.view), core.linear(Params(model.w, model.b), row.X)
+        s = weight_of(row, model.view, z.dtype)
+        along = jnp.where(y == 1, z, jnp.where(y == 0, -z, -abs(z)))
+        return jnp.where(along > _FAR, s, 0), jnp.where(along < -_NEAR, s, 0)
+
+    sides = jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
+    return jax.tree.map(lambda v: v.sum(1), sides)
+
+
+def _curvature_sums(
+    of: Moment, model_and_scale: tuple[Models, Array, Array], rows: Rows
+) -> CurvatureSums:
     model, center, scale = model_and_scale
 
     def of_row(row: Rows) -> tuple[Array, Array, Array]:
         s, _, _, cache = _forward(model, row)
-        d2z = s * core.curvature(cache)
+        d2z = s * (core.curvature(cache) if of == "loss" else core.slope(cache) ** 2)
         x = (row.X.astype(d2z.dtype) - center) / scale
         return s, d2z, x
 
@@ -132,23 +156,37 @@ def _curvature_sums(model_and_scale: tuple[Models, Array, Array], rows: Rows) ->
     return CurvatureSums(s.sum(), ww, scaled.sum(0), d2z.sum())
 
 
+def _sum(
+    sums: Callable[[Models, Rows], Any],
+    models: Models,
+    rows: Rows,
+    index: Array | None,
+    mesh: Mesh | None,
+) -> Any:
+    numbers = rows.X.shape[1] + 2 * len(models.w)  # of a row: x, and z and dz of all models
+    row_bytes = numbers * models.w.dtype.itemsize
+    return sum_over_rows(sums, models, rows, mesh=mesh, row_bytes=row_bytes, index=index)
+
+
 @partial(jax.jit, static_argnames="mesh")
 def gradient_sums(
     models: Models, rows: Rows, index: Array | None = None, *, mesh: Mesh | None = None
 ) -> GradientSums:
     """Sum loss and gradient of K models, in one read of X (or of its rows ``index``)."""
-    size = rows.X.shape[1] + 2 * len(models.w)  # a row of X, and of z and dz
-    return sum_over_rows(
-        _gradient_sums,
-        models,
-        rows,
-        mesh=mesh,
-        row_bytes=size * models.w.dtype.itemsize,
-        index=index,
-    )
+    return _sum(_gradient_sums, models, rows, index, mesh)
 
 
 @partial(jax.jit, static_argnames="mesh")
+def side_sums(models: Models, rows: Rows, *, mesh: Mesh | None = None) -> tuple[Array, Array]:
+    """Sum the weights of the rows that each model, as a direction, takes towards their labels.
+
+    Returns the weight (K,) of rows moved to the side of their label by more than 0.3 in z, and of
+    rows moved away from it by more than 0.03; a soft label is moved away either way.
+    """
+    return _sum(_side_sums, models, rows, None, mesh)
+
+
+@partial(jax.jit, static_argnames=("of", "mesh"))
 def curvature_sums(
     models: Models,
     rows: Rows,
@@ -156,13 +194,81 @@ def curvature_sums(
     center: Array,
     scale: Array,
     *,
+    of: Moment = "loss",
     mesh: Mesh | None = None,
 ) -> CurvatureSums:
-    """Sum the curvature of K models, model after model, for features ``(x - center) / scale``."""
+    """Sum the curvature of K models, model after model, for features ``(x - center) / scale``.
+
+    With ``of="slope"``, dz^2 stands in the place of d2z: the second moment of the gradients.
+    """
 
     def of_model(model: Models) -> CurvatureSums:
         return sum_over_rows(
-            _curvature_sums, (model, center, scale), rows, mesh=mesh, row_bytes=512, index=index
+            partial(_curvature_sums, of),
+            (model, center, scale),
+            rows,
+            mesh=mesh,
+            row_bytes=512,
+            index=index,
         )
 
     return lax.map(of_model, models)
+
+
+@jax.jit
+def scores(models: Models, rows: Rows, index: Array) -> tuple[Array, Array, Array, Array]:
+    """Weight, label, z and loss of the rows ``index`` in K models, each (K, len(index)).
+
+    ``View.left_out`` is not looked at: these may be the rows that were left out.
+    """
+    models = models._replace(view=models.view._replace(left_out=None))
+
+    def of_row(model: Models, row: Rows) -> tuple[Array, Array, Array, Array]:
+        s, y, L, _ = _forward(model, row)
+        z = core.linear(Params(model.w, model.b), row.X)
+        return s, y, z if row.offset is None else z + row.offset.astype(z.dtype), L
+
+    chosen = jax.tree.map(lambda v: v[index], rows)
+    return jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, chosen)
+
+
+_BYTES_APART = 1 << 22  # of the data sets that are worked on together, where each model has its own
+
+
+def gradient_sums_apart(models: Models, rows: Rows) -> GradientSums:
+    """`gradient_sums` where each of K models has rows of its own: X (K, m, d), y (K, m)."""
+    return _apart(_gradient_sums, models, rows)
+
+
+def side_sums_apart(models: Models, rows: Rows) -> tuple[Array, Array]:
+    """`side_sums` where each of K models has rows of its own."""
+    return _apart(_side_sums, models, rows)
+
+
+@partial(jax.jit, static_argnames="of")
+def curvature_sums_apart(
+    models: Models, rows: Rows, center: Array, scale: Array, *, of: Moment = "loss"
+) -> CurvatureSums:
+    """`curvature_sums` where each of K models has rows of its own; center and scale are (K, d)."""
+
+    def of_one(one: tuple[Models, Rows, Array, Array]) -> CurvatureSums:
+        model, rows, center, scale = one
+        return _curvature_sums(of, (model, center, scale), rows)
+
+    sources = (models, rows, center, scale)
+    return lax.map(of_one, sources, batch_size=_apart_together(models, rows))
+
+
+@partial(jax.jit, static_argnums=0)
+def _apart(sums: Callable[[Models, Rows], Any], models: Models, rows: Rows) -> Any:
+    def of_one(one: tuple[Models, Rows]) -> Any:
+        model, rows = one
+        total = sums(jax.tree.map(lambda v: v[None], model), rows)
+        return jax.tree.map(lambda v: v[0], total)
+
+    return lax.map(of_one, (models, rows), batch_size=_apart_together(models, rows))
+
+
+def _apart_together(models: Models, rows: Rows) -> int:
+    _, m, d = rows.X.shape
+    return max(1, _BYTES_APART // (m * max(1, d) * models.w.dtype.itemsize))

@@ -1,0 +1,22 @@
+"""To the optimum, with a certificate."""
+
+from jaxlr.solve.fit import fit
+from jaxlr.solve.many import Fits, fit_many
+from jaxlr.solve.resampling import Bootstrap, bootstrap
+from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
+from jaxlr.solve.validation import CrossValidation, Score, cross_validate
+
+__all__ = [
+    "Bootstrap",
+    "Certificate",
+    "CrossValidation",
+    "Fit",
+    "FitHistory",
+    "FitStatus",
+    "Fits",
+    "Score",
+    "bootstrap",
+    "cross_validate",
+    "fit",
+    "fit_many",
+]

@@ -1,0 +1,244 @@
+"""`fit_many`: K models to their optima, for the price of a few."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlr import shard
+from jaxlr.batch import Rows, View
+from jaxlr.core import Params
+from jaxlr.solve.certify import certify
+from jaxlr.solve.clock import Clock
+from jaxlr.solve.objective import Objective
+from jaxlr.solve.plan import Method, choose_method, solve
+from jaxlr.solve.result import Certificate, FitStatus, host_params
+from jaxlr.solve.rows import measure, start, take_data_sets, take_many_rows, take_penalties
+from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.segments import Segments
+
+_BYTES_AT_A_TIME = 1 << 28  # of matrices and memory, for the models that are solved together
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Outcome of `jaxlr.fit_many`: K models.
+
+    ``params`` are stacked, w (K, d) and b (K,), NumPy arrays in float64; ``certificates`` one
+    for each model. Falsy where any did not converge.
+    """
+
+    params: Params
+    certificates: Sequence[Certificate]
+
+    def __bool__(self) -> bool:
+        """Whether every model converged."""
+        return all(c.status is FitStatus.CONVERGED for c in self.certificates)
+
+    def __len__(self) -> int:
+        """Return the number of models."""
+        return len(self.certificates)
+
+    def counts(self) -> dict[FitStatus, int]:
+        """Return how many models ended with each status."""
+        found = [c.status for c in self.certificates]
+        return {status: found.count(status) for status in FitStatus if status in found}
+
+
+class _Problem(NamedTuple):
+    """One objective, and which of all models it is about."""
+
+    objective: Objective
+    models: np.ndarray
+
+
+def fit_many(
+    X: Any,
+    y: Any,
+    *,
+    l2: ArrayLike = 0.0,
+    sample_weight: Any = None,
+    offset: ArrayLike | None = None,
+    classes: ArrayLike | None = None,
+    folds: tuple[ArrayLike, ArrayLike] | None = None,
+    fit_intercept: bool = True,
+    tol: float = 1e-6,
+    max_steps: int = 200,
+    init: Params | None = None,
+    method: Method = "auto",
+) -> Fits:
+    """Fit K models together: models of the same rows, or each of rows of its own.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or sequence of K array_like, shapes (n_k, d)
+        Rows that all models share, or the rows of each.
+    y : array_like, shape (n,) or (n, K), or sequence of K array_like, shapes (n_k,)
+        Labels in [0, 1].
+    l2 : float or array_like, shape (K,)
+        Penalties.
+    sample_weight : array_like, shape (n,) or (n, K), or sequence like ``y``, optional
+        Weights: of folds, of bootstrap replicates.
+    offset : array_like, shape (n,), optional
+        As for `fit`; shared rows only.
+    classes : array_like, shape (K,), optional
+        The label of a row in model k is whether its ``y`` equals ``classes[k]``: one against the
+        rest, without K columns. Shared rows only.
+    folds : (fold, left_out), optional
+        Numbers ``fold`` (n,) of the folds of rows, and ``left_out`` (K,): model k is fitted to
+        the rows of all other folds. Shared rows only.
+    fit_intercept, tol, max_steps, method
+        As for `fit`.
+    init : Params, optional
+        Where to start: w (d,) or (K, d), b () or (K,).
+
+    Returns
+    -------
+    Fits
+        Stacked parameters, and a certificate for each model.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a value is out of range; the message names it.
+
+    Notes
+    -----
+    Models of shared rows share each read of X, where products of matrices take the place of
+    products with vectors. A model that is done costs nothing more, and one that fails touches no
+    other. Nothing of size (n, K) is made beside what is passed in. Data sets of their own are
+    padded to the next power of two of rows, and solved together where that is the same.
+
+    Examples
+    --------
+    >>> import numpy as np, jaxlr
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
+    >>> fits = jaxlr.fit_many(X, y, l2=[0.0, 0.1, 1.0])
+    >>> print(fits.params.w[:, 0].round(4), bool(fits))
+    [0.9082 0.6367 0.1908] True
+    """
+    with Clock() as clock, jax.enable_x64(True):
+        apart = _are_data_sets(X)
+        if apart and not (offset is None and classes is None and folds is None):
+            raise ValueError("offset, classes and folds are for models of shared rows")
+        problems = (
+            _apart(X, y, l2, sample_weight, fit_intercept)
+            if apart
+            else _shared(X, y, l2, sample_weight, offset, classes, folds, fit_intercept, init)
+        )
+        K = sum(len(problem.models) for problem in problems)
+        d = problems[0].objective.scaling.scale.shape[1]
+        w, b = np.zeros((K, d)), np.zeros(K)
+        certificates: dict[int, Certificate] = {}
+        for objective, models in problems:
+            chosen = choose_method(method, objective.scaling.size)
+            u = start(_part(init, models), len(models), objective.scaling)
+            state = solve(
+                objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
+            )
+            w[models], b[models] = objective.scaling.to_raw(state.u)
+            found = certify(objective, state, chosen, tol, clock)
+            certificates |= dict(zip(models.tolist(), found, strict=True))
+        return Fits(host_params(w, b), [certificates[k] for k in range(K)])
+
+
+def _are_data_sets(X: Any) -> bool:
+    return isinstance(X, list | tuple) and len(X) > 0 and np.ndim(X[0]) == 2
+
+
+def _part(init: Params | None, models: np.ndarray) -> Params | None:
+    if init is None or np.ndim(init.w) == 1:
+        return init
+    return host_params(np.asarray(init.w)[models], np.asarray(init.b)[models])
+
+
+def _together(p: int, method: Method) -> int:
+    """Models whose matrices and memory fit into the memory meant for them."""
+    matrices = 4 * p * p if choose_method(method, p) == "newton" else 0
+    return max(1, _BYTES_AT_A_TIME // (8 * (matrices + 30 * p)))
+
+
+def _shared(
+    X: ArrayLike,
+    y: ArrayLike,
+    l2: ArrayLike,
+    sample_weight: ArrayLike | None,
+    offset: ArrayLike | None,
+    classes: ArrayLike | None,
+    folds: tuple[ArrayLike, ArrayLike] | None,
+    fit_intercept: bool,
+    init: Params | None,
+) -> list[_Problem]:
+    rows = take_many_rows(X, y, sample_weight, offset, classes)
+    label = None if classes is None else jnp.asarray(classes)
+    fold, left_out = (None, None) if folds is None else map(jnp.asarray, folds)
+    if fold is not None and fold.shape != (len(rows.X),):
+        raise ValueError(f"folds has fold of shape {fold.shape}, but X has {len(rows.X)} rows")
+    y_columns = rows.y.shape[1] if rows.y.ndim == 2 else None
+    s_columns = rows.s.shape[1] if rows.s is not None and rows.s.ndim == 2 else None
+    w = None if init is None else np.asarray(init.w)
+    K = _count(
+        {
+            "l2": np.size(l2) if np.ndim(l2) else None,
+            "y": y_columns,
+            "sample_weight": s_columns,
+            "classes": None if label is None else len(label),
+            "left_out": None if left_out is None else len(left_out),
+            "init": len(w) if w is not None and w.ndim == 2 else None,
+        }
+    )
+    view = View(
+        y_column=None if y_columns is None else jnp.arange(K) % y_columns,
+        s_column=None if s_columns is None else jnp.arange(K) % s_columns,
+        label=label,
+        left_out=left_out,
+    )
+    scaling, l2 = measure(rows, intercept=fit_intercept), take_penalties(l2, K)
+    rows, mesh = rows._replace(fold=fold), shard.mesh_of(rows.X)
+    size = _together(scaling.size, "auto")
+
+    def of_models(models: np.ndarray) -> _Problem:
+        part = jax.tree.map(lambda v: v[models], view)
+        return _Problem(Objective(rows, part, scaling, l2[models], mesh), models)
+
+    return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]
+
+
+def _count(sizes: dict[str, int | None]) -> int:
+    given = {name: size for name, size in sizes.items() if size is not None}
+    if len(set(given.values())) > 1:
+        raise ValueError(f"the number of models is not clear: {given}")
+    return next(iter(given.values()), 1)
+
+
+def _apart(
+    X: Sequence[ArrayLike],
+    y: Sequence[ArrayLike],
+    l2: ArrayLike,
+    sample_weight: Sequence[ArrayLike] | None,
+    fit_intercept: bool,
+) -> list[_Problem]:
+    data_sets, l2 = take_data_sets(X, y, sample_weight), take_penalties(l2, len(X))
+    sizes = np.array([1 << (len(s) - 1).bit_length() for _, _, s in data_sets])
+    p = data_sets[0][0].shape[1] + fit_intercept
+    problems = []
+    for size in np.unique(sizes):
+        same = np.flatnonzero(sizes == size)
+        for models in np.array_split(same, -(-len(same) // _together(p, "auto"))):
+            rows = [_stack([data_sets[k][i] for k in models], size) for i in range(3)]
+            scaling = Scaling.of(rows[0], rows[2], intercept=fit_intercept)
+            objective = Segments(Rows(*map(jax.device_put, rows)), scaling, l2[models])
+            problems.append(_Problem(objective, models))
+    return problems
+
+
+def _stack(arrays: list[np.ndarray], size: int) -> np.ndarray:
+    """Stack arrays of different lengths, filled up with zeros."""
+    stacked = np.zeros((len(arrays), size, *arrays[0].shape[1:]), arrays[0].dtype)
+    for place, v in zip(stacked, arrays, strict=True):
+        place[: len(v)] = v
+    return stacked

@@ -1,0 +1,118 @@
+"""From gradients to directions: a sampled Newton matrix, and the memory that corrects it.
+
+The direction is that of L-BFGS, started not from a multiple of the identity but from the inverse
+of the Hessian that a sample of the rows has. Where the sample is all rows, and fresh, it is
+Newton's.
+
+References
+----------
+J. Nocedal, S. Wright, *Numerical Optimization*, 2006, Algorithm 7.4.
+F. Roosta-Khorasani, M. Mahoney, *Sub-sampled Newton Methods*, 2019.
+"""
+
+import numpy as np
+from scipy.linalg import cho_solve
+
+_PAIRS = 10
+
+
+class NewtonMatrix:
+    """K symmetric matrices (p, p), by their Cholesky factors; the identity until one is `set`.
+
+    Each is scaled to a diagonal of ones, to which ``jitter`` is added: what the rounding of the
+    sums behind it cannot tell from zero; more, where that is not enough.
+    """
+
+    def __init__(self, K: int, p: int) -> None:
+        self.root = np.ones((K, p))
+        self.factor: np.ndarray | None = None  # none while all are diagonal
+
+    def set(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
+        """Take the matrices H (k, p, p) for the models ``lanes`` (k,)."""
+        K, p = self.root.shape
+        if self.factor is None:
+            self.factor = np.tile(np.eye(p), (K, 1, 1))
+        root = _roots(np.einsum("kjj->kj", H))
+        self.root[lanes] = root
+        self.factor[lanes] = _cholesky(H / (root[:, :, None] * root[:, None, :]), jitter)
+
+    def set_diagonal(self, lanes: np.ndarray, diagonal: np.ndarray) -> None:
+        """Take diagonal matrices (k, p): all there is room for where p is large."""
+        self.root[lanes] = _roots(diagonal)
+
+    def solve(self, lanes: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """``H^-1 g`` for the models ``lanes`` (k,), g (k, p)."""
+        root = self.root[lanes]
+        x = g / root
+        if self.factor is not None:
+            L = self.factor[lanes] if len(lanes) < len(self.factor) else self.factor
+            x = _solve(L, x)
+        return x / root
+
+
+def _roots(diagonal: np.ndarray) -> np.ndarray:
+    """Square roots; 1 where there is nothing but rounding: no curvature, as of constant columns."""
+    resolved = diagonal > 1e-14 * diagonal.max(axis=1, keepdims=True)
+    return np.sqrt(np.where(resolved, diagonal, 1.0))
+
+
+def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Solve ``L L' x = b`` for each model: L (k, p, p), b (k, p)."""
+    k, p = b.shape
+    if k < 2 * p:
+        pairs = zip(L, b, strict=True)
+        return np.stack([cho_solve((one, True), v, check_finite=False) for one, v in pairs])
+    x = b.copy()
+    for j in range(p):  # all models at once, for there are more of them than columns
+        x[:, j] = (x[:, j] - np.einsum("ki,ki->k", L[:, j, :j], x[:, :j])) / L[:, j, j]
+    for j in reversed(range(p)):
+        below = np.einsum("ki,ki->k", L[:, j + 1 :, j], x[:, j + 1 :])
+        x[:, j] = (x[:, j] - below) / L[:, j, j]
+    return x
+
+
+def _cholesky(unit: np.ndarray, jitter: float) -> np.ndarray:
+    """Factor each matrix; where that fails, alone and with more on its diagonal."""
+    try:
+        return np.linalg.cholesky(unit + jitter * np.eye(unit.shape[-1]))
+    except np.linalg.LinAlgError:
+        if len(unit) > 1:
+            return np.concatenate([_cholesky(lane[None], jitter) for lane in unit])
+        if jitter > 1 or not np.isfinite(unit).all():
+            return np.eye(unit.shape[-1])[None]
+        return _cholesky(unit, 100 * jitter)
+
+
+class Memory:
+    """The last steps s and changes of gradient y of K models, newest last: (pairs, K, p)."""
+
+    def __init__(self, K: int, p: int) -> None:
+        self.s, self.y = np.zeros((2, _PAIRS, K, p))
+        self.rho = np.zeros((_PAIRS, K))  # 1 / s.y, and 0 where there is no pair
+
+    def add(self, lanes: np.ndarray, s: np.ndarray, y: np.ndarray, rounding: float) -> None:
+        """Note a step and what it did to the gradient, where that is more than ``rounding``."""
+        sy = np.sum(s * y, axis=1)
+        ok = sy > rounding * np.linalg.norm(s, axis=1) * np.linalg.norm(y, axis=1)
+        lanes = lanes[ok]
+        for store, new in ((self.s, s[ok]), (self.y, y[ok]), (self.rho, 1 / sy[ok])):
+            store[:-1, lanes] = store[1:, lanes]
+            store[-1, lanes] = new
+
+    def forget(self, lanes: np.ndarray) -> None:
+        """Drop all pairs of the models ``lanes``."""
+        self.rho[:, lanes] = 0
+
+    def direction(self, lanes: np.ndarray, g: np.ndarray, matrix: NewtonMatrix) -> np.ndarray:
+        """``-B g``, where B is the inverse of the matrix, corrected by the pairs."""
+        pairs = [i for i in range(_PAIRS) if self.rho[i, lanes].any()]
+        along = {}
+        q = g
+        for i in reversed(pairs):
+            along[i] = self.rho[i, lanes] * np.sum(self.s[i, lanes] * q, axis=1)
+            q = q - along[i][:, None] * self.y[i, lanes]
+        q = matrix.solve(lanes, q)
+        for i in pairs:
+            back = self.rho[i, lanes] * np.sum(self.y[i, lanes] * q, axis=1)
+            q = q + (along[i] - back)[:, None] * self.s[i, lanes]
+        return -q

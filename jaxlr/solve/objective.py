@@ -1,0 +1,151 @@
+"""What the solver minimises, and all it sees of the rows: values, gradients, curvature.
+
+The rows stay on their devices; the few numbers that come back are float64, on the host.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxlr import batch
+from jaxlr.batch import Models, Moment, Rows, View
+from jaxlr.solve.scaling import Scaling
+
+
+class Sample(NamedTuple):
+    """Some of the rows: their numbers, or None for all, and their share of all rows."""
+
+    numbers: jax.Array | None
+    share: float
+
+
+ALL = Sample(None, 1.0)
+
+
+def draw(n: int, m: int, *, seed: int, mesh: Mesh | None = None) -> Sample:
+    """Draw m of n rows at random, whatever order they are in; all of them where m is most of n.
+
+    On several devices each draws its part from the rows that it has.
+    """
+    parts = 1 if mesh is None else mesh.size
+    n, m = n // parts, m // parts
+    if 2 * m >= n:
+        return ALL
+    rng = np.random.default_rng(seed)
+    numbers = [np.sort(_distinct(rng, n, m)) for _ in range(parts)]
+    return Sample(jnp.asarray(np.concatenate(numbers), jnp.int32), m / n)
+
+
+def _distinct(rng: np.random.Generator, n: int, m: int) -> np.ndarray:
+    """Draw m distinct numbers below n, in time that does not grow with n."""
+    found = np.unique(rng.integers(n, size=m + m // 4))
+    while len(found) < m:
+        found = np.unique(np.append(found, rng.integers(n, size=m)))
+    return rng.choice(found, m, replace=False)
+
+
+class Values(NamedTuple):
+    """What one read says of k models: objective (k,), gradient (k, p), and of the labels.
+
+    ``separates`` (k,): every row is on its label's side, and no penalty holds the parameters
+    back; ``one_label`` (k,): there is but one label, and an intercept to run away with. Either
+    proves that there is no finite optimum.
+    """
+
+    J: np.ndarray
+    g: np.ndarray
+    separates: np.ndarray
+    one_label: np.ndarray
+
+
+class Objective:
+    """Penalised mean losses of K models on shared rows, in standardised parameters u (K, p).
+
+    ``reads`` counts how often X was read from end to end; a sample counts by its share.
+    """
+
+    def __init__(
+        self, rows: Rows, view: View, scaling: Scaling, l2: np.ndarray, mesh: Mesh | None
+    ) -> None:
+        self.rows, self.view, self.scaling, self.l2, self.mesh = rows, view, scaling, l2, mesh
+        self.narrow = np.float64 if rows.X.dtype == np.float64 else np.float32
+        self.reads = 0.0
+
+    @property
+    def n(self) -> int:
+        """Rows that each model has."""
+        return self.rows.X.shape[-2]
+
+    def values(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool) -> Values:
+        """Objective and gradient of the models ``lanes`` (k,) at u (k, p).
+
+        Computed in float64 where ``wide``, else in the type of X.
+        """
+        total = self._gradient_sums(u, lanes, sample, np.float64 if wide else self.narrow)
+        s, L, ones, zeros, undecided, dw, db = (np.asarray(v, np.float64) for v in total)
+        self.reads += sample.share
+        scaling, l2 = self.scaling.of_models(lanes), self.l2[lanes]
+        penalty = scaling.penalty(l2)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            J = L / s + 0.5 * np.sum(penalty * u**2, axis=1)
+            g = scaling.gradient(dw / s[:, None], db / s) + penalty * u
+        one_label = scaling.intercept & ((ones == 0) | (zeros == 0))
+        return Values(J, g, (undecided == 0) & (l2 == 0), one_label)
+
+    def curvature(
+        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool, of: Moment = "loss"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Hessians (k, p, p) at u (k, p) by the rows of ``sample``, and the weight (k,) of those.
+
+        With ``of="slope"``, the second moment of the rows' gradients instead, without penalty.
+        """
+        total = self._curvature_sums(u, lanes, sample, np.float64 if wide else self.narrow, of)
+        self.reads += sample.share
+        p = u.shape[1]
+        H = np.asarray(batch.matrix(total), np.float64)[:, :p, :p]
+        if of == "loss":
+            penalty = self.scaling.of_models(lanes).penalty(self.l2[lanes])
+            H = H + penalty[:, None, :] * np.eye(p)
+        return H, np.asarray(total.s, np.float64)
+
+    def diagonal(self, lanes: np.ndarray) -> np.ndarray:
+        """Diagonals (k, p) about like those of the Hessians: standardised features, a = 1/2."""
+        return 0.25 + self.scaling.of_models(lanes).penalty(self.l2[lanes])
+
+    def sides(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weight of the rows that direction v (k, p) takes to their label's side, and away (k,)."""
+        self.reads += 1
+        along, away = self._side_sums(v, lanes)
+        return np.asarray(along, np.float64), np.asarray(away, np.float64)
+
+    def _gradient_sums(
+        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type
+    ) -> batch.GradientSums:
+        models = self._models(u, lanes, dtype)
+        total = batch.gradient_sums(models, self.rows, sample.numbers, mesh=self.mesh)
+        return jax.tree.map(lambda v: v[: len(lanes)], total)
+
+    def _curvature_sums(
+        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
+    ) -> batch.CurvatureSums:
+        models = self._models(u, lanes, dtype)
+        center, scale = (jnp.asarray(v[0], dtype) for v in self.scaling[:2])
+        total = batch.curvature_sums(
+            models, self.rows, sample.numbers, center, scale, of=of, mesh=self.mesh
+        )
+        return jax.tree.map(lambda v: v[: len(lanes)], total)
+
+    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        models = self._models(v, lanes, np.float64)
+        along, away = batch.side_sums(models, self.rows, mesh=self.mesh)
+        return along[: len(lanes)], away[: len(lanes)]
+
+    def _models(self, u: np.ndarray, lanes: np.ndarray, dtype: type) -> Models:
+        """Models ``lanes`` at u, in raw parameters; repeated to a power of two, to compile less."""
+        w, b = self.scaling.to_raw(u)
+        fill = np.resize(np.arange(len(lanes)), 1 << (len(lanes) - 1).bit_length())
+        view = jax.tree.map(lambda v: v[lanes[fill]], self.view)
+        return Models(jnp.asarray(w[fill], dtype), jnp.asarray(b[fill], dtype), view)

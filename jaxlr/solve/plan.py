@@ -1,0 +1,73 @@
+"""The way to the optimum: which rows to look at first, and when all of them.
+
+Small problems take Newton's steps on all rows. Large ones are solved on a few rows, then on more,
+each from the last one's answer; then every read of all rows counts, and the curvature of a sample
+is good enough, for only the gradient must be exact. The last read is in float64: it is the
+certificate, and where it finds that the answer is not there yet, the way goes on in float64.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from jaxlr.solve.descent import Stage, State, descend
+from jaxlr.solve.objective import ALL, Objective, Sample, draw
+
+Method = Literal["auto", "newton", "lbfgs"]
+
+_SMALL = 1e6  # numbers in X that are read in no time, in float64 too
+_CHEAP = 2e8  # multiplications of an exact Hessian that cost no more than that
+_WIDEST = 3000  # parameters up to which a Newton matrix pays
+_OFF_CENTER = 100  # means of so many deviations cost float32 too many digits
+
+
+def choose_method(method: Method, p: int) -> Literal["newton", "lbfgs"]:
+    """Newton matrices where p x p numbers are no burden, L-BFGS alone where they are."""
+    if method == "auto":
+        return "newton" if p <= _WIDEST else "lbfgs"
+    return method
+
+
+def solve(
+    objective: Objective,
+    u: np.ndarray,
+    *,
+    method: Literal["newton", "lbfgs"],
+    tol: float,
+    max_steps: int,
+    near: bool = False,
+) -> State:
+    """Minimise from u (K, p) until the largest entry of each gradient is at most ``tol``.
+
+    Where u is ``near`` the answer, no sample is solved first.
+    """
+    n, p = objective.n, u.shape[1]
+    state = State.at(u)
+
+    def stage(rows: Sample, curvature: list[Sample], tol: float, **settings: bool) -> None:
+        curvature = [] if method == "lbfgs" else curvature
+        descend(objective, state, Stage(rows, curvature, tol, **settings), max_steps)
+
+    if n * p <= _SMALL:
+        stage(ALL, [ALL], tol, wide=True, newton=n * p * p <= _CHEAP and method == "newton")
+        return state
+
+    scaling = objective.scaling
+    off_center = bool(np.any(abs(scaling.center) > _OFF_CENTER * scaling.scale))
+    first, second = max(4096, 5 * p), max(32768, 40 * p, n // 20)
+    few, more = (
+        draw(n, m, seed=seed, mesh=objective.mesh) for seed, m in enumerate((first, second))
+    )
+    curvature = [more]
+    while curvature[-1] is not ALL:
+        second *= 4
+        curvature.append(draw(n, second, seed=len(curvature) + 1, mesh=objective.mesh))
+    if few is not ALL and not near:
+        stage(few, [few], max(tol, 0.1 / np.sqrt(first)), wide=off_center)
+        state.level[:] = -1
+    if more is not ALL and not near:
+        stage(more, [more], max(tol, 0.1 / np.sqrt(second)), wide=off_center)
+    if objective.narrow != np.float64 and not off_center:
+        stage(ALL, curvature, tol, wide=False, foresee=True)
+    stage(ALL, curvature, tol, wide=True)
+    return state

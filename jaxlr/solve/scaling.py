@@ -1,0 +1,92 @@
+"""The scale on which problems are solved: every feature standardised, and X untouched.
+
+With mean c_j and deviation r_j of feature j, the parameters u of the standardised problem and
+their gradient are linear in those of the raw one, so that X need never be rewritten::
+
+    w_j  = u_j / r_j                       b   = u_0 - sum_j c_j w_j
+    du_j = (dw_j - c_j db) / r_j           du_0 = db
+
+The penalty stays on w: ``l2/2 ||w||^2 = 1/2 sum_j (l2 / r_j^2) u_j^2``. The optimum is that of
+the raw problem; only the road to it is that of a standardised one.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Scaling(NamedTuple):
+    """Means and deviations of the features, and whether there is an intercept.
+
+    ``center`` and ``scale`` are (1, d) where all models share them, else (K, d). Parameters of K
+    models are rows (K, p): u_1 ... u_d, and u_0 last where there is one.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    intercept: bool
+
+    @classmethod
+    def of(cls, X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> "Scaling":
+        """Measure some rows X (K or 1, m, d) of weights (K or 1, m), in float64.
+
+        Without an intercept nothing is centred.
+        """
+        X = np.asarray(X, np.float64)
+        share = (weight / weight.sum(axis=1, keepdims=True))[:, :, None]
+        center = np.sum(share * X, axis=1) * intercept
+        scale = np.sqrt(np.sum(share * (X - center[:, None]) ** 2, axis=1))
+        # A constant column has no deviation but rounding: its size is the only scale it has.
+        size = np.sqrt(np.sum(share * X**2, axis=1))
+        scale = np.where(scale > 1e-7 * size, scale, size)
+        return cls(center, np.where(scale > 0, scale, 1.0), intercept)
+
+    def of_models(self, lanes: np.ndarray) -> "Scaling":
+        """Take those of the models ``lanes``."""
+        if len(self.scale) == 1:
+            return self
+        return self._replace(center=self.center[lanes], scale=self.scale[lanes])
+
+    @property
+    def size(self) -> int:
+        """Number of parameters p."""
+        return self.scale.shape[1] + self.intercept
+
+    def to_raw(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters u (K, p) as w (K, d) and b (K,)."""
+        w = u[:, : self.scale.shape[1]] / self.scale
+        if not self.intercept:
+            return w, np.zeros(len(u))
+        return w, u[:, -1] - np.sum(self.center * w, axis=1)
+
+    def from_raw(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Parameters w (K, d) and b (K,) as u (K, p)."""
+        u = w * self.scale
+        if not self.intercept:
+            return u
+        return np.column_stack([u, b + np.sum(self.center * w, axis=1)])
+
+    def gradient(self, dw: np.ndarray, db: np.ndarray) -> np.ndarray:
+        """Gradient du (K, p) from dw (K, d) and db (K,)."""
+        if not self.intercept:
+            return dw / self.scale
+        return np.column_stack([(dw - self.center * db[:, None]) / self.scale, db])
+
+    def raw_gradient(self, du: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient dw (K, d) and db (K,) from du (K, p); db is 0 without an intercept."""
+        d = self.scale.shape[1]
+        db = du[:, d] if self.intercept else np.zeros(len(du))
+        return du[:, :d] * self.scale + self.center * db[:, None], db
+
+    def penalty(self, l2: np.ndarray) -> np.ndarray:
+        """Penalties l2 (K,) as factors (K, p) of u^2 / 2."""
+        factors = l2[:, None] / self.scale**2
+        return np.pad(factors, [(0, 0), (0, 1)]) if self.intercept else factors
+
+    def jacobian(self) -> np.ndarray:
+        """Return the derivative (p, p) of one model's (w, b) by u."""
+        inverse = 1 / self.scale[0]
+        A = np.diag(np.append(inverse, 1.0) if self.intercept else inverse)
+        if self.intercept:
+            A[-1, :-1] = -self.center[0] * inverse
+        return A

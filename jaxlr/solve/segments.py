@@ -1,0 +1,58 @@
+"""K models that share no rows: K small data sets, padded to one size and solved together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlr import batch
+from jaxlr.batch import Models, Moment, Rows, View
+from jaxlr.solve.objective import Objective, Sample
+from jaxlr.solve.scaling import Scaling
+
+
+class Segments(Objective):
+    """An `Objective` whose rows are X (K, m, d), y, s (K, m): each model has its own."""
+
+    def __init__(self, rows: Rows, scaling: Scaling, l2: np.ndarray) -> None:
+        super().__init__(rows, View(), scaling, l2, None)
+        self.kept = np.arange(len(l2)), rows
+
+    def _gradient_sums(
+        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type
+    ) -> batch.GradientSums:
+        at, models, rows = self._models_and_rows(u, lanes, dtype)
+        return jax.tree.map(lambda v: np.asarray(v)[at], batch.gradient_sums_apart(models, rows))
+
+    def _curvature_sums(
+        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
+    ) -> batch.CurvatureSums:
+        at, models, rows = self._models_and_rows(u, lanes, dtype)
+        center, scale = (jnp.asarray(v[self.kept[0]], dtype) for v in self.scaling[:2])
+        total = batch.curvature_sums_apart(models, rows, center, scale, of=of)
+        return jax.tree.map(lambda v: np.asarray(v)[at], total)
+
+    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        at, models, rows = self._models_and_rows(v, lanes, np.float64)
+        return jax.tree.map(lambda w: np.asarray(w)[at], batch.side_sums_apart(models, rows))
+
+    def _models_and_rows(
+        self, u: np.ndarray, lanes: np.ndarray, dtype: type
+    ) -> tuple[np.ndarray, Models, Rows]:
+        """Find the rows of ``lanes``, in arrays at most twice too long, and where they are there.
+
+        Rows of models that are done are left behind when half of the models are.
+        """
+        kept, rows = self.kept
+        at = np.searchsorted(kept, lanes)
+        if len(at) == 0 or kept[-1] < lanes[-1] or not np.array_equal(kept[at], lanes):
+            kept, rows, at = np.arange(len(self.l2)), self.rows, lanes
+        if 2 * len(lanes) <= len(kept):
+            fill = 1 << (len(lanes) - 1).bit_length()
+            keep = np.sort(np.resize(at, min(fill, len(kept))))
+            kept, rows = kept[keep], jax.tree.map(lambda v: v[keep], rows)
+            at = np.searchsorted(kept, lanes)
+        self.kept = kept, rows
+        w, b = self.scaling.of_models(lanes).to_raw(u)
+        all_w, all_b = np.zeros((len(kept), w.shape[1])), np.zeros(len(kept))
+        all_w[at], all_b[at] = w, b
+        return at, Models(jnp.asarray(all_w, dtype), jnp.asarray(all_b, dtype)), rows

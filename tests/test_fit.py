@@ -1,0 +1,256 @@
+"""To the optimum: published numbers, other libraries, hard problems, and those without answer."""
+
+import jax
+import numpy as np
+import published
+import pytest
+
+import jaxlr
+from jaxlr import FitStatus
+
+
+def problem(n=5000, d=6, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)).astype(dtype)
+    y = (rng.random(n) < 1 / (1 + np.exp(-X @ rng.standard_normal(d) + 0.3))).astype(float)
+    return X, y
+
+
+def in_order(params, intercept):
+    """Parameters as the published ones stand: the intercept first, last, or not there."""
+    parts = {"first": (params.b, params.w), "last": (params.w, params.b), "none": (params.w,)}
+    return np.concatenate([np.atleast_1d(v) for v in parts[intercept]])
+
+
+@pytest.mark.parametrize("item", published.ALL, ids=lambda item: item.name)
+def test_published_coefficients_and_errors_come_out(item):
+    X, successes, trials, weights, offset = published.arrays(item)
+    fit = jaxlr.fit(
+        X, successes / trials, sample_weight=trials * weights, offset=offset,
+        fit_intercept=item.intercept != "none", tol=1e-12,
+    )  # fmt: skip
+    found = in_order(fit.params, item.intercept)
+    np.testing.assert_allclose(found, np.array(item.mp_coef, float), rtol=1e-10)
+    np.testing.assert_allclose(found, item.coef, rtol=max(1e-8, item.agree_coef))
+    errors = in_order(fit.standard_errors(), item.intercept)
+    np.testing.assert_allclose(errors, np.array(item.mp_se, float), rtol=1e-10)
+    if item.se is not None:
+        np.testing.assert_allclose(errors, item.se, rtol=max(1e-6, item.agree_se))
+    loglik = -fit.certificate.objective * (trials * weights).sum()
+    assert loglik == pytest.approx(float(item.mp_loglik), rel=1e-12)
+    if item.robust_se is not None:
+        robust = in_order(fit.standard_errors("sandwich"), item.intercept)
+        robust *= np.sqrt(item.robust_factor)
+        np.testing.assert_allclose(robust, item.robust_se, rtol=max(1e-6, item.agree_robust))
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_it_is_where_scikit_learn_arrives(l2, intercept):
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = problem()
+    s = np.random.default_rng(1).random(len(y))
+    fit = jaxlr.fit(X, y, l2=l2, sample_weight=s, fit_intercept=intercept, tol=1e-11)
+    C = 1 / (l2 * s.sum()) if l2 else np.inf
+    theirs = LogisticRegression(
+        C=C, fit_intercept=intercept, tol=1e-12, max_iter=1000, solver="newton-cholesky"
+    ).fit(X, y, sample_weight=s)
+    np.testing.assert_allclose(fit.params.w, theirs.coef_[0], rtol=1e-7, atol=1e-9)
+    assert fit.params.b == pytest.approx(float(np.ravel(theirs.intercept_)[0]), rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", ["newton", "lbfgs"])
+@pytest.mark.parametrize(("n", "d"), [(300, 5), (60_000, 5), (5000, 300)])
+def test_the_certificate_says_what_is_so(n, d, dtype, method):
+    X, y = problem(n, d, dtype=dtype)
+    tol = 1e-6 if dtype == np.float32 else 1e-10
+    fit = jaxlr.fit(X, y, l2=0.01, tol=tol, method=method)
+    c = fit.certificate
+    assert fit, c.describe()
+    assert c.method == method
+    # Once more in NumPy and float64.
+    wide, w, b = X.astype(float), fit.params.w, float(fit.params.b)
+    z = wide @ w + b
+    J = np.mean(np.logaddexp(0, z) - y * z) + 0.005 * w @ w
+    dz = (1 / (1 + np.exp(-z)) - y) / n
+    g = np.append(dz @ wide + 0.01 * w, dz.sum())
+    assert c.objective == pytest.approx(J, rel=1e-12)
+    assert c.raw_gradient == pytest.approx(abs(g).max(), abs=1e-13)
+    assert abs(g).max() <= 2 * tol
+    design = np.c_[wide, np.ones(n)]
+    a = 1 / (1 + np.exp(-z))
+    H = (design.T * (a * (1 - a) / n)) @ design + 0.01 * np.diag(np.append(np.ones(d), 0))
+    gap = g @ np.linalg.solve(H, g) / 2
+    assert gap / 10 <= c.gap <= 10 * gap + 1e-25
+    assert fit.history.steps[-1] == c.steps
+    assert fit.history.gradient[-1] == c.gradient
+
+
+def test_samples_spare_reads_of_all_rows():
+    X, y = problem(n=200_000, d=20, dtype=np.float32)
+    for order in (np.arange(len(y)), np.argsort(y, kind="stable")):
+        c = jaxlr.fit(X[order], y[order]).certificate
+        assert c.status is FitStatus.CONVERGED
+        assert c.reads <= 6
+
+
+def test_same_input_same_bits():
+    X, y = problem(n=100_000, dtype=np.float32)
+    one, two = jaxlr.fit(X, y), jaxlr.fit(X, y)
+    assert one.params.w.tobytes() == two.params.w.tobytes()
+    assert one.certificate.gradient == two.certificate.gradient
+
+
+@pytest.mark.parametrize(("n", "dtype"), [(3000, np.float64), (80_000, np.float32)])
+def test_the_unit_of_a_feature_changes_nothing(n, dtype):
+    X, y = problem(n, dtype=dtype)
+    scale = np.array([1e6, 1e-6, 1, 1e3, 1e-3, 1])
+    plain, scaled = jaxlr.fit(X, y, tol=1e-9), jaxlr.fit((X * scale).astype(dtype), y, tol=1e-9)
+    assert plain
+    assert scaled
+    assert scaled.certificate.steps <= 2 * plain.certificate.steps
+    a, b = (
+        1 / (1 + np.exp(-(v @ f.params.w + f.params.b)))
+        for v, f in ((X.astype(float), plain), ((X * scale).astype(dtype).astype(float), scaled))
+    )
+    assert abs(a - b).max() <= 1e-6
+
+
+def test_a_penalised_optimum_is_that_of_the_features_as_they_are():
+    from scipy.optimize import minimize
+
+    X, y = problem(n=400, d=3)
+    X = X * [1e3, 1.0, 1e-3] + [5e3, 0, 0]
+
+    def J(t):
+        z = X @ t[:3] + t[3]
+        return np.mean(np.logaddexp(0, z) - y * z) + 0.05 * t[:3] @ t[:3]
+
+    fit = jaxlr.fit(X, y, l2=0.1, tol=1e-12)
+    here = np.append(fit.params.w, fit.params.b)
+    assert fit.certificate.objective == pytest.approx(J(here), rel=1e-13)
+    assert minimize(J, here, method="Nelder-Mead").fun >= J(here) - 1e-14
+
+
+def test_weights_are_repetitions_and_only_their_proportions_count():
+    X, y = problem(n=300)
+    s = np.random.default_rng(0).integers(0, 4, len(y))
+    weighted = jaxlr.fit(X, y, sample_weight=s, tol=1e-12)
+    repeated = jaxlr.fit(np.repeat(X, s, axis=0), np.repeat(y, s), tol=1e-12)
+    removed = jaxlr.fit(X[s > 0], y[s > 0], sample_weight=s[s > 0], tol=1e-12)
+    times_7 = jaxlr.fit(X, y, sample_weight=7.0 * s, tol=1e-12)
+    for other in (repeated, removed, times_7):
+        np.testing.assert_allclose(other.params.w, weighted.params.w, rtol=1e-10)
+    np.testing.assert_allclose(repeated.covariance(), weighted.covariance(), rtol=1e-9)
+    np.testing.assert_allclose(
+        repeated.covariance("sandwich"), weighted.covariance("sandwich"), rtol=1e-9
+    )
+
+
+NO_OPTIMUM = {
+    "separable": lambda X, y: (X, (X @ np.arange(1.0, 7) > 0.1).astype(float), {}),
+    "more columns than rows": lambda X, y: (X[:5], np.array([0, 1, 1, 0, 1.0]), {}),
+    "a column that tells some rows": lambda X, y: (
+        np.c_[X, np.arange(len(y)) < 30], np.where(np.arange(len(y)) < 30, 1, y), {},
+    ),
+    "one label": lambda X, y: (X, y * 0, {}),
+    "one label, penalised": lambda X, y: (X, y * 0 + 1, {"l2": 0.1}),
+    "one label that weighs anything": lambda X, y: (X, y, {"sample_weight": y}),
+    "one row": lambda X, y: (X[:1], y[:1], {"l2": 1.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", NO_OPTIMUM)
+def test_where_there_is_no_optimum_it_says_so(case, dtype):
+    X, y, settings = NO_OPTIMUM[case](*problem())
+    fit = jaxlr.fit(X.astype(dtype), y, **settings)
+    c = fit.certificate
+    assert c.status is FitStatus.SEPARATED
+    assert not fit
+    assert np.isfinite(fit.params.w).all()
+    assert abs(fit.params.w).max(initial=0) < 1e4
+    with pytest.raises(ValueError, match="no covariance"):
+        fit.covariance()
+    if case == "a column that tells some rows":
+        assert c.runaway == (6,)
+        names = [*"abcdef", "dose"]
+        assert "by 'dose'" in c.describe(names)
+        assert "Add a penalty" in c.describe(names)
+    assert c.one_label == ("one" in case)
+    assert ("same label" in c.describe()) == c.one_label
+
+
+OPTIMA = {
+    "soft labels": lambda X, y: (X, np.random.default_rng(0).random(len(y)), {}),
+    "labels of one half": lambda X, y: (X, y * 0 + 0.5, {}),
+    "one row with a soft label": lambda X, y: (X[:1], np.array([0.3]), {}),
+    "no feature": lambda X, y: (X[:, :0], y, {}),
+    "collinear and constant columns": lambda X, y: (
+        np.c_[X, X[:, :2] @ [1, 2], np.ones(len(y)), np.zeros(len(y))], y, {},
+    ),
+    "more columns than rows, penalised": lambda X, y: (X[:5], y[:5], {"l2": 0.01}),
+    "separable, penalised": lambda X, y: (X, (X[:, 0] > 0).astype(float), {"l2": 1e-4}),
+    "wild weights": lambda X, y: (
+        X, y, {"sample_weight": 10 ** np.random.default_rng(0).uniform(-10, 10, len(y))},
+    ),
+    "far from the origin": lambda X, y: (X + 1000, y, {}),
+    "one label without intercept": lambda X, y: (X, y * 0, {"fit_intercept": False}),
+    "a large offset": lambda X, y: (X, y, {"offset": np.linspace(-20, 20, len(y))}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", OPTIMA)
+def test_hard_problems_end_well(case, dtype):
+    X, y, settings = OPTIMA[case](*problem())
+    fit = jaxlr.fit(X.astype(dtype), y, **settings)
+    assert fit, fit.certificate.describe()
+    assert fit.certificate.gradient <= 1e-6
+
+
+def test_covariance_names_collinear_and_constant_columns():
+    X, y = problem(n=300, d=3)
+    with pytest.raises(ValueError, match=r"constant columns \(3\)"):
+        jaxlr.fit(np.c_[X, np.zeros(300)], y).covariance()
+    with pytest.raises(ValueError, match=r"collinear columns \(0, 1, 3\)"):
+        jaxlr.fit(np.c_[X, X[:, :2] @ [1, 2]], y).covariance()
+
+
+def test_steps_run_out():
+    X, y = problem()
+    fit = jaxlr.fit(X, y, max_steps=2)
+    assert fit.certificate.status is FitStatus.STOPPED
+    assert "not converged" in fit.certificate.describe()
+    again = jaxlr.fit(X, y, init=fit.params, tol=1e-12)
+    np.testing.assert_allclose(again.params.w, jaxlr.fit(X, y, tol=1e-12).params.w, rtol=1e-9)
+
+
+BAD = {
+    "X is nan in row 1, column 2": lambda X, y: (np.where(X[1, 2] == X, np.nan, X), y, {}),
+    "y is 2.0 in row 0": lambda X, y: (X, y * 0 + 2, {}),
+    "l2 is -1": lambda X, y: (X, y, {"l2": -1.0}),
+    r"offset has shape \(3,\)": lambda X, y: (X, y, {"offset": np.ones(3)}),
+    "offset is nan in row 4": lambda X, y: (X, y, {"offset": np.r_[1:5, np.nan, 6 : len(y) + 1]}),
+    r"init has w \(2,\)": lambda X, y: (X, y, {"init": jaxlr.zeros(2)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_named(message):
+    X, y, settings = BAD[message](*problem(n=50))
+    with pytest.raises(ValueError, match=message):
+        jaxlr.fit(X, y, **settings)
+
+
+def test_the_global_precision_is_neither_needed_nor_touched():
+    X, y = problem(n=200)
+    assert not jax.config.jax_enable_x64
+    fit = jaxlr.fit(X, y, tol=1e-12)
+    assert fit.certificate.gradient <= 1e-12
+    assert not jax.config.jax_enable_x64
+    with jax.enable_x64(True):
+        same = jaxlr.fit(X, y, tol=1e-12)
+    assert same.params.w.tobytes() == fit.params.w.tobytes()
