@@ -70,7 +70,7 @@ def test_k_models_in_one_read_are_k_models(dtype):
     rows = Rows(X, jnp.asarray(classes), s, jnp.asarray(offset), jnp.asarray(fold))
     total = batch.gradient_sums(models, rows)
     as_they_are = jnp.zeros(d, dtype), jnp.ones(d, dtype)
-    bend = batch.matrix(batch.curvature_sums(models, rows, None, *as_they_are))
+    bend = batch.mean_curvature(models, rows, None, *as_they_are).H
     wide, eps = np.asarray(X, float), float(np.finfo(dtype).eps)
     tolerance = {"rtol": 300 * eps, "atol": n * eps}
     for k in range(K):

@@ -3,17 +3,16 @@
 from jaxlr.batch.checks import check_penalty, check_rows
 from jaxlr.batch.curvature import hessian, hessian_product
 from jaxlr.batch.models import (
-    CurvatureSums,
+    Curvature,
     GradientSums,
     Models,
     Moment,
     Rows,
     View,
-    curvature_sums,
-    curvature_sums_apart,
     gradient_sums,
     gradient_sums_apart,
-    matrix,
+    mean_curvature,
+    mean_curvature_apart,
     scores,
     side_sums,
     side_sums_apart,
@@ -28,7 +27,7 @@ from jaxlr.batch.objective import (
 )
 
 __all__ = [
-    "CurvatureSums",
+    "Curvature",
     "GradientSums",
     "Models",
     "Moment",
@@ -37,15 +36,14 @@ __all__ = [
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",
-    "curvature_sums",
-    "curvature_sums_apart",
     "gradient_sums",
     "gradient_sums_apart",
     "hessian",
     "hessian_product",
     "loss",
     "loss_and_grads",
-    "matrix",
+    "mean_curvature",
+    "mean_curvature_apart",
     "mean_loss",
     "objective",
     "probabilities",

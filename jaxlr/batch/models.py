@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
@@ -58,8 +59,8 @@ class View(NamedTuple):
 class Models(NamedTuple):
     """K models: ``w`` (K, d), ``b`` (K,), and how each sees the rows."""
 
-    w: Array
-    b: Array
+    w: Array | np.ndarray
+    b: Array | np.ndarray
     view: View = View()
 
 
@@ -80,19 +81,25 @@ class GradientSums(NamedTuple):
 
 
 class CurvatureSums(NamedTuple):
-    """Sums over rows for each model: weights (K,), and s d2z times x x', x and 1."""
+    """Sums over rows for each model: weights, and s d2z times x x', x and 1."""
 
     s: Array
     ww: Array
     wb: Array
     bb: Array
 
+    def matrix(self) -> Array:
+        """Mean curvature of one model as a matrix (d + 1, d + 1), the intercept last."""
+        top = jnp.concatenate([self.ww, self.wb[:, None]], axis=1)
+        bottom = jnp.append(self.wb, self.bb)
+        return jnp.concatenate([top, bottom[None]]) / self.s
 
-def matrix(sums: CurvatureSums) -> Array:
-    """Mean curvature of each model as one matrix, the intercept last: (K, d + 1, d + 1)."""
-    top = jnp.concatenate([sums.ww, sums.wb[:, :, None]], axis=2)
-    bottom = jnp.concatenate([sums.wb, sums.bb[:, None]], axis=1)
-    return jnp.concatenate([top, bottom[:, None]], axis=1) / sums.s[:, None, None]
+
+class Curvature(NamedTuple):
+    """Weights ``s`` (K,) and mean curvature ``H`` (K, d + 1, d + 1) of K models, b last."""
+
+    s: Array
+    H: Array
 
 
 def label_of(row: Rows, view: View) -> Array:
@@ -187,7 +194,7 @@ def side_sums(models: Models, rows: Rows, *, mesh: Mesh | None = None) -> tuple[
 
 
 @partial(jax.jit, static_argnames=("of", "mesh"))
-def curvature_sums(
+def mean_curvature(
     models: Models,
     rows: Rows,
     index: Array | None,
@@ -196,14 +203,14 @@ def curvature_sums(
     *,
     of: Moment = "loss",
     mesh: Mesh | None = None,
-) -> CurvatureSums:
-    """Sum the curvature of K models, model after model, for features ``(x - center) / scale``.
+) -> Curvature:
+    """Mean curvature of K models, model after model, for features ``(x - center) / scale``.
 
     With ``of="slope"``, dz^2 stands in the place of d2z: the second moment of the gradients.
     """
 
-    def of_model(model: Models) -> CurvatureSums:
-        return sum_over_rows(
+    def of_model(model: Models) -> Curvature:
+        total = sum_over_rows(
             partial(_curvature_sums, of),
             (model, center, scale),
             rows,
@@ -211,6 +218,7 @@ def curvature_sums(
             row_bytes=512,
             index=index,
         )
+        return Curvature(total.s, total.matrix())
 
     return lax.map(of_model, models)
 
@@ -246,14 +254,15 @@ def side_sums_apart(models: Models, rows: Rows) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnames="of")
-def curvature_sums_apart(
+def mean_curvature_apart(
     models: Models, rows: Rows, center: Array, scale: Array, *, of: Moment = "loss"
-) -> CurvatureSums:
-    """`curvature_sums` where each of K models has rows of its own; center and scale are (K, d)."""
+) -> Curvature:
+    """`mean_curvature` where each of K models has rows of its own; center and scale are (K, d)."""
 
-    def of_one(one: tuple[Models, Rows, Array, Array]) -> CurvatureSums:
+    def of_one(one: tuple[Models, Rows, Array, Array]) -> Curvature:
         model, rows, center, scale = one
-        return _curvature_sums(of, (model, center, scale), rows)
+        total = _curvature_sums(of, (model, center, scale), rows)
+        return Curvature(total.s, total.matrix())
 
     sources = (models, rows, center, scale)
     return lax.map(of_one, sources, batch_size=_apart_together(models, rows))

@@ -72,6 +72,7 @@ class Objective:
     ) -> None:
         self.rows, self.view, self.scaling, self.l2, self.mesh = rows, view, scaling, l2, mesh
         self.narrow = np.float64 if rows.X.dtype == np.float64 else np.float32
+        self.penalty = scaling.penalty(l2)
         self.reads = 0.0
 
     @property
@@ -87,13 +88,12 @@ class Objective:
         total = self._gradient_sums(u, lanes, sample, np.float64 if wide else self.narrow)
         s, L, ones, zeros, undecided, dw, db = (np.asarray(v, np.float64) for v in total)
         self.reads += sample.share
-        scaling, l2 = self.scaling.of_models(lanes), self.l2[lanes]
-        penalty = scaling.penalty(l2)
+        scaling, penalty = self.scaling.of_models(lanes), self.penalty[lanes]
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             J = L / s + 0.5 * np.sum(penalty * u**2, axis=1)
             g = scaling.gradient(dw / s[:, None], db / s) + penalty * u
         one_label = scaling.intercept & ((ones == 0) | (zeros == 0))
-        return Values(J, g, (undecided == 0) & (l2 == 0), one_label)
+        return Values(J, g, (undecided == 0) & (self.l2[lanes] == 0), one_label)
 
     def curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool, of: Moment = "loss"
@@ -102,18 +102,17 @@ class Objective:
 
         With ``of="slope"``, the second moment of the rows' gradients instead, without penalty.
         """
-        total = self._curvature_sums(u, lanes, sample, np.float64 if wide else self.narrow, of)
+        s, H = self._curvature(u, lanes, sample, np.float64 if wide else self.narrow, of)
         self.reads += sample.share
         p = u.shape[1]
-        H = np.asarray(batch.matrix(total), np.float64)[:, :p, :p]
+        H = np.asarray(H, np.float64)[:, :p, :p]
         if of == "loss":
-            penalty = self.scaling.of_models(lanes).penalty(self.l2[lanes])
-            H = H + penalty[:, None, :] * np.eye(p)
-        return H, np.asarray(total.s, np.float64)
+            H = H + self.penalty[lanes, None, :] * np.eye(p)
+        return H, np.asarray(s, np.float64)
 
     def diagonal(self, lanes: np.ndarray) -> np.ndarray:
         """Diagonals (k, p) about like those of the Hessians: standardised features, a = 1/2."""
-        return 0.25 + self.scaling.of_models(lanes).penalty(self.l2[lanes])
+        return 0.25 + self.penalty[lanes]
 
     def sides(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weight of the rows that direction v (k, p) takes to their label's side, and away (k,)."""
@@ -126,26 +125,26 @@ class Objective:
     ) -> batch.GradientSums:
         models = self._models(u, lanes, dtype)
         total = batch.gradient_sums(models, self.rows, sample.numbers, mesh=self.mesh)
-        return jax.tree.map(lambda v: v[: len(lanes)], total)
+        return jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], total)
 
-    def _curvature_sums(
+    def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
-    ) -> batch.CurvatureSums:
+    ) -> batch.Curvature:
         models = self._models(u, lanes, dtype)
-        center, scale = (jnp.asarray(v[0], dtype) for v in self.scaling[:2])
-        total = batch.curvature_sums(
+        center, scale = (v[0].astype(dtype) for v in self.scaling[:2])
+        total = batch.mean_curvature(
             models, self.rows, sample.numbers, center, scale, of=of, mesh=self.mesh
         )
-        return jax.tree.map(lambda v: v[: len(lanes)], total)
+        return jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], total)
 
-    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[jax.Array, jax.Array]:
+    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         models = self._models(v, lanes, np.float64)
         along, away = batch.side_sums(models, self.rows, mesh=self.mesh)
-        return along[: len(lanes)], away[: len(lanes)]
+        return np.asarray(along)[: len(lanes)], np.asarray(away)[: len(lanes)]
 
     def _models(self, u: np.ndarray, lanes: np.ndarray, dtype: type) -> Models:
         """Models ``lanes`` at u, in raw parameters; repeated to a power of two, to compile less."""
         w, b = self.scaling.to_raw(u)
         fill = np.resize(np.arange(len(lanes)), 1 << (len(lanes) - 1).bit_length())
         view = jax.tree.map(lambda v: v[lanes[fill]], self.view)
-        return Models(jnp.asarray(w[fill], dtype), jnp.asarray(b[fill], dtype), view)
+        return Models(w[fill].astype(dtype), b[fill].astype(dtype), view)

@@ -178,7 +178,7 @@ class Fit:
             inverse = inverse @ self._curvature("slope")[0] @ inverse
         elif kind != "hessian":
             raise ValueError(f"kind is {kind!r}: it must be 'hessian' or 'sandwich'")
-        to_raw = self._objective.scaling.jacobian()
+        to_raw = self._objective.scaling.derivative()
         return to_raw @ inverse @ to_raw.T / s
 
     def standard_errors(self, kind: Literal["hessian", "sandwich"] = "hessian") -> Params:

@@ -28,7 +28,7 @@ def take_rows(
             raise ValueError(f"offset has shape {offset.shape}, but X has {len(X)} rows")
         if not np.isfinite(offset).all():
             row = int(np.argmin(np.isfinite(offset)))
-            raise ValueError(f"offset is {offset[row]} in row {row} (counted from 0): not finite")
+            raise ValueError(f"offset is not finite in row {row} (counted from 0)")
     return Rows(X, y, s, offset)
 
 
@@ -121,8 +121,8 @@ def measure(rows: Rows, *, intercept: bool) -> Scaling:
     weight = np.ones(len(X))
     if rows.s is not None:
         s = np.asarray(rows.s if few is None else rows.s[few]).reshape(len(X), -1)
-        some = (s > 0).any(axis=1)
-        weight = some.astype(np.float64) if some.any() else weight
+        some = np.any(s > 0, axis=1)
+        weight = np.where(some, 1.0, 0.0) if np.any(some) else weight
     return Scaling.of(X[None], weight[None], intercept=intercept)
 
 

@@ -83,7 +83,7 @@ class Scaling(NamedTuple):
         factors = l2[:, None] / self.scale**2
         return np.pad(factors, [(0, 0), (0, 1)]) if self.intercept else factors
 
-    def jacobian(self) -> np.ndarray:
+    def derivative(self) -> np.ndarray:
         """Return the derivative (p, p) of one model's (w, b) by u."""
         inverse = 1 / self.scale[0]
         A = np.diag(np.append(inverse, 1.0) if self.intercept else inverse)

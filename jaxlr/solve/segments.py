@@ -1,7 +1,6 @@
 """K models that share no rows: K small data sets, padded to one size and solved together."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlr import batch
@@ -23,15 +22,15 @@ class Segments(Objective):
         at, models, rows = self._models_and_rows(u, lanes, dtype)
         return jax.tree.map(lambda v: np.asarray(v)[at], batch.gradient_sums_apart(models, rows))
 
-    def _curvature_sums(
+    def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
-    ) -> batch.CurvatureSums:
+    ) -> batch.Curvature:
         at, models, rows = self._models_and_rows(u, lanes, dtype)
-        center, scale = (jnp.asarray(v[self.kept[0]], dtype) for v in self.scaling[:2])
-        total = batch.curvature_sums_apart(models, rows, center, scale, of=of)
+        center, scale = (v[self.kept[0]].astype(dtype) for v in self.scaling[:2])
+        total = batch.mean_curvature_apart(models, rows, center, scale, of=of)
         return jax.tree.map(lambda v: np.asarray(v)[at], total)
 
-    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[jax.Array, jax.Array]:
+    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, models, rows = self._models_and_rows(v, lanes, np.float64)
         return jax.tree.map(lambda w: np.asarray(w)[at], batch.side_sums_apart(models, rows))
 
@@ -55,4 +54,4 @@ class Segments(Objective):
         w, b = self.scaling.of_models(lanes).to_raw(u)
         all_w, all_b = np.zeros((len(kept), w.shape[1])), np.zeros(len(kept))
         all_w[at], all_b[at] = w, b
-        return at, Models(jnp.asarray(all_w, dtype), jnp.asarray(all_b, dtype)), rows
+        return at, Models(all_w.astype(dtype), all_b.astype(dtype)), rows
