@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import jaxlr
-from jaxlr.check import Verdict, check_gradient, logistic, ulp
+from jaxlr.check import Verdict, check_gradient, check_nodes, logistic, ulp
 from jaxlr.core import Params
+from jaxlr.run import check_nodes_at
 
 
 def problem(dtype="float32", n=60, d=5, scale=1.0, seed=0):
@@ -164,6 +165,68 @@ def test_ulp_is_the_distance_of_neighbours():
         above = np.nextafter(values, np.array(np.inf, dtype))
         assert ulp.distance(above, values, dtype).tolist() == [1.0] * 5
         assert ulp.unit(values, dtype).tolist() == np.spacing(values).astype(float).tolist()
+
+
+def test_ulp_of_what_is_no_number():
+    hand, truth = [np.nan, 1.0, np.inf, -np.inf, np.inf], [1.0, np.inf, np.inf, np.inf, 1.0]
+    off = ulp.distance(hand, truth, np.float64)
+    assert off.tolist() == [np.inf, np.inf, 0.0, np.inf, np.inf]
+    assert np.isnan(ulp.distance(1.0, np.nan, np.float64))
+
+
+def rounded_nodes(dtype, y):
+    """Nodes as a perfect hand would have them, at z in [-2, 2]."""
+    w, X = np.array([1.0]), np.linspace(-2, 2, 9)[:, None]
+    y = np.full(9, y)
+    nodes = {"z": X[:, 0], **logistic.nodes_at(X[:, 0], y)}
+    return {name: node.astype(dtype) for name, node in nodes.items()}, (w, 0.0), X, y
+
+
+@pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("node", ["z", "a", "L", "da", "dz", "d2z"])
+@pytest.mark.parametrize("fault", ["a few units off", "nan", "inf"])
+def test_a_fault_in_one_row_of_one_node_is_caught(dtype, node, fault, y):
+    hand, params, X, y = rounded_nodes(dtype, y)
+    assert all(check.passed for check in check_nodes(hand, params, X, y))
+    units = {"float32": 7, "float64": 30}[dtype]  # in float64 the oracle is 9 off itself
+    value = hand[node][6]
+    off = value + units * np.spacing(abs(value), dtype=dtype)
+    hand[node] = hand[node].copy()
+    hand[node][6] = {"nan": np.nan, "inf": np.inf}.get(fault, off)
+    failed = {
+        check.node: check.row for check in check_nodes(hand, params, X, y) if not check.passed
+    }
+    assert failed[node] == 6
+    assert node == "z" or list(failed) == [node]
+
+
+def test_half_precision_has_no_node_budgets():
+    hand, *rows = rounded_nodes(np.float16, 1.0)
+    with pytest.raises(ValueError, match="float16"):
+        check_nodes(hand, *rows)
+
+
+def test_columns_far_from_zero_pass_the_node_check(dtype):
+    # Years next to a share, scaled as `jaxlr check` does: z is -2000 in most rows.
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.integers(1990, 2025, 300), rng.random(300)]
+    y = jnp.asarray(rng.random(300) < 0.5, dtype)
+    for sign in (-30, -1, 1, 30):
+        w = sign * np.array([1.0, 0.5]) / X.std(axis=0)
+        params = Params(jnp.asarray(w, dtype), jnp.asarray(0.1, dtype))
+        checks = check_nodes_at(params, jnp.asarray(X, dtype), y)
+        assert all(check.passed for check in checks), checks
+
+
+@pytest.mark.parametrize("y", [0.0, 1e-5, 0.3, 1.0])
+def test_nodes_pass_where_exp_overflows(dtype, y):
+    z = np.array([87.5, 88.5, 88.8, 100, 700, 708.5, 709.5, 709.8, 745, 800, 2000, 1e30])
+    z = jnp.asarray(np.r_[z, -z], dtype)
+    params = Params(jnp.ones(1, dtype), jnp.zeros((), dtype))
+    checks = check_nodes_at(params, z[:, None], jnp.full(z.shape, y, dtype))
+    assert all(check.passed for check in checks), checks
+    one = check_nodes_at(params, z[-2:-1, None], jnp.full(1, y, dtype))  # -2000: no other row
+    assert all(check.passed for check in one), one
 
 
 def test_nodes_by_autodiff_match_closed_form():
