@@ -90,7 +90,8 @@ def forward(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[Array, Cache]:
     Parameters
     ----------
     params : Params
-        ``w`` (d,) and ``b`` () in any floating-point type; results have the type of ``w``.
+        ``w`` (d,) and ``b`` (), array_like, in any floating-point type; results have the type of
+        ``w``.
     x : array_like, shape (d,)
         Features of one example.
     y : array_like, shape ()
@@ -106,7 +107,7 @@ def forward(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[Array, Cache]:
     Raises
     ------
     ValueError
-        If ``x`` is not one example of the size of ``w``.
+        If ``x`` and ``y`` are not one example and its label, or ``params`` not (d,) and ().
     TypeError
         If ``w`` is not floating point.
 
@@ -122,11 +123,13 @@ def forward(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[Array, Cache]:
     >>> print(f"{L:.4f}")  # z = 0, so L = log 2
     0.6931
     """
+    params, x = _one_example(params, x)
     z = linear(params, x)
     y = jnp.asarray(y, z.dtype)
+    if y.ndim:
+        raise ValueError(f"y has shape {y.shape}: the label of one example x is one number")
     p, q = odds(z)
     L = (1 - y) * jnp.maximum(z, 0) + y * jnp.maximum(-z, 0) + jnp.log1p(p * q)
-    x = jnp.asarray(x, params.w.dtype)
     return L.astype(x.dtype), Cache(x, y, p, q)
 
 
@@ -154,8 +157,8 @@ def backward(cache: Cache) -> Params:
     >>> print(grads.w, grads.b)
     [-0.5 -1. ] -0.5
     """
-    dz = slope(cache)
-    dw = _wide(cache.x) * dz
+    x, dz = _wide(cache.x), slope(cache)
+    dw = x * dz
     db = dz
     return Params(dw.astype(cache.x.dtype), db.astype(cache.x.dtype))
 
@@ -165,6 +168,18 @@ def update(params: Params, grads: Params, alpha: ArrayLike) -> Params:
 
     ``w <- w - alpha dw;  b <- b - alpha db``
 
+    Parameters
+    ----------
+    params, grads : Params
+        ``w`` and dw (d,), ``b`` and db (), as `backward` returned them.
+    alpha : array_like, shape ()
+        Learning rate.
+
+    Returns
+    -------
+    Params
+        The next parameters.
+
     Examples
     --------
     >>> import jax.numpy as jnp
@@ -173,10 +188,10 @@ def update(params: Params, grads: Params, alpha: ArrayLike) -> Params:
     >>> print(update(params, grads, alpha=1.0).w)
     [1.   0.75]
     """
-    return Params(
-        w=params.w - alpha * grads.w,
-        b=params.b - alpha * grads.b,
-    )
+    (w, b), (dw, db) = params, grads
+    w = w - alpha * dw
+    b = b - alpha * db
+    return Params(w, b)
 
 
 def slope(cache: Cache) -> Array:
@@ -214,8 +229,9 @@ def probability(params: Params, x: ArrayLike) -> Array:
     >>> print(probability(Params(w=jnp.array([2.0]), b=jnp.array(-2.0)), jnp.array([1.0])))
     0.5
     """
+    params, x = _one_example(params, x)
     p, q = odds(linear(params, x))
-    return (p / (p + q)).astype(params.w.dtype)
+    return (p / (p + q)).astype(x.dtype)
 
 
 def trace(params: Params, x: ArrayLike, y: ArrayLike) -> Trace:
@@ -232,7 +248,7 @@ def trace(params: Params, x: ArrayLike, y: ArrayLike) -> Trace:
     Notes
     -----
     ``da`` comes from z, as ``-y (1 + exp(-z)) + (1 - y) (1 + exp(z))``: a rounded ``a`` of
-    exactly 1 would make it infinite long before it is. It still overflows where the true value
+    exactly 1 would make it infinite long before it is. It still overflows where ``exp(|z|)``
     does (|z| > 88.7 in float32); ``dz`` never does.
 
     Examples
@@ -265,16 +281,9 @@ def linear(params: Params, x: ArrayLike) -> Array:
     The product is asked for in full precision: left to themselves, GPUs round the factors of
     a float32 product to about three digits (TF32), and TPUs to bfloat16.
     """
-    w, b = params
-    if not jnp.issubdtype(w.dtype, jnp.floating):
-        raise TypeError(f"w has dtype {w.dtype}: parameters must be floating point")
-    if jnp.shape(x) != w.shape or w.ndim != 1:
-        raise ValueError(
-            f"one example x must have the shape (d,) of w: x has shape {jnp.shape(x)} and w has "
-            f"shape {w.shape}. For m examples X (m, d) use jaxlr.loss_and_grads"
-        )
-    x = _wide(jnp.asarray(x, w.dtype))
-    return jnp.dot(_wide(w), x, precision=lax.Precision.HIGHEST) + _wide(jnp.asarray(b, w.dtype))
+    (w, b), x = _one_example(params, x)
+    w, b, x = _wide(w), _wide(b), _wide(x)
+    return jnp.dot(w, x, precision=lax.Precision.HIGHEST) + b
 
 
 def odds(z: Array) -> tuple[Array, Array]:
@@ -285,6 +294,20 @@ def odds(z: Array) -> tuple[Array, Array]:
     """
     e = jnp.exp(jnp.minimum(z, -z))
     return jnp.where(z >= 0, 1, e), jnp.where(z >= 0, e, 1)
+
+
+def _one_example(params: Params, x: ArrayLike) -> tuple[Params, Array]:
+    """Arrays of the type of w and of shapes ((d,), ()), (d,); an error where they are not."""
+    w = jnp.asarray(params.w)
+    if not jnp.issubdtype(w.dtype, jnp.floating):
+        raise TypeError(f"w has dtype {w.dtype}: parameters must be floating point")
+    b, x = jnp.asarray(params.b, w.dtype), jnp.asarray(x, w.dtype)
+    if w.ndim != 1 or x.shape != w.shape or b.ndim:
+        raise ValueError(
+            f"one example x must have the shape (d,) of w, and b (): x has shape {x.shape} and w "
+            f"has shape {w.shape}, b {b.shape}. For m examples X (m, d) use jaxlr.loss_and_grads"
+        )
+    return Params(w, b), x
 
 
 def _wide(v: Array) -> Array:

@@ -51,7 +51,10 @@ def rounding_bound(params, X, y, s=None, l2=0.0):
     )
 
 
-SIZES = [(1, 1), (1, 1000), (2, 3), (7, 1), (64, 30), (1001, 17), (10_000, 1), (10_000, 100)]
+SIZES = [
+    (1, 1), (1, 1000), (2, 3), (7, 1), (64, 30), (1001, 17), (1000, 1000),
+    (10_000, 1), (10_000, 100), (10_000, 1000),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("n", "d"), SIZES)
@@ -101,6 +104,19 @@ def test_a_million_rows_in_float32_keep_their_digits():
     _, one = jaxlr.loss_and_grads(params, X[:1], y[:1])
     _, all_rows = jaxlr.loss_and_grads(params, X, y)
     np.testing.assert_allclose(all_rows.w, one.w, rtol=2e-5)
+
+
+def test_what_the_sum_of_blocks_rounds_away_is_added_back(monkeypatch):
+    # 2^14 blocks of 8 equal rows: added one after the other they lose 2e-4.
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES_CPU", 64)
+    X, y = np.full((1 << 17, 3), 0.1, np.float32), np.zeros(1 << 17, np.float32)
+    params = Params(jnp.full(3, 0.7, jnp.float32), jnp.float32(0.1))
+    jax.clear_caches()
+    J, grads = jaxlr.loss_and_grads(params, X, y)
+    jax.clear_caches()
+    value, dw, db = by_autodiff(params, X[:1], y[:1])
+    for found, expected in ((J, value), (grads.w, dw), (grads.b, db)):
+        np.testing.assert_allclose(found, expected, rtol=5e-7)
 
 
 def test_integer_weights_are_repeated_rows_and_zero_weights_no_rows(dtype):

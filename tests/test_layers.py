@@ -108,6 +108,18 @@ print(len(jax.devices("cpu")))
     assert python(code).split("\n") == ["[]", "3"]
 
 
+def test_import_loads_no_package_but_jax_and_optax_and_no_room_of_scripts():
+    code = """
+import sys, jax, optax
+packages = lambda: {name.partition(".")[0] for name in sys.modules}
+before = packages()
+import jaxlr
+print(sorted(packages() - before - sys.stdlib_module_names))
+print([room for room in ("cli", "run", "data") if f"jaxlr.{room}" in sys.modules])
+"""
+    assert python(code).split("\n") == ["['jaxlr']", "[]"]
+
+
 def test_python_dash_O_changes_no_verdict():
     code = """
 import jax.numpy as jnp, jaxlr

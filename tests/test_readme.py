@@ -3,12 +3,15 @@
 Its Python examples are doctests, which pytest collects from the file itself.
 """
 
+import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from jaxlr import core
 from jaxlr.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +28,29 @@ def test_the_shell_tour_runs(tmp_path, monkeypatch, capsys):
     for command in commands:
         assert main(command) == 0, command
     assert "all checks passed" in capsys.readouterr().out
+
+
+class Bare(ast.NodeTransformer):
+    """Code as the README shows it: no ``jnp.``, and no keywords, which say how and not what."""
+
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        is_jnp = isinstance(node.value, ast.Name) and node.value.id == "jnp"
+        return ast.Name(node.attr) if is_jnp else node
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        return ast.Call(node.func, node.args, [])
+
+
+def test_the_code_beside_the_derivation_is_that_of_core():
+    bare = Bare().visit(ast.parse(inspect.getsource(core)))
+    lines = {ast.unparse(node) for node in ast.walk(bare) if isinstance(node, ast.expr | ast.stmt)}
+    table = TEXT.partition("| on paper |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[2] for row in table.splitlines()[2:]]
+    assert len(cells) == 8
+    for code in [code for cell in cells for code in re.findall("`(.*?)`", cell)]:
+        assert ast.unparse(ast.parse(code)) in lines, code
 
 
 def test_the_run_folder_is_as_described(tmp_path):

@@ -112,7 +112,7 @@ def test_the_step_is_traced_once_for_all_steps_and_learning_rates(monkeypatch):
 
 
 def test_mini_batches_visit_every_row_once_an_epoch(monkeypatch):
-    # Row i adds i to the intercept's gradient; an epoch of any batches adds up to them all.
+    # 21 rows of some weight in batches of 8: the third batch of an epoch is padded with -1.
     n, seen = 23, []
     X = np.arange(n, dtype=np.float32)[:, None]
     y = (np.arange(n) % 2).astype(np.float32)
@@ -151,7 +151,7 @@ def test_early_stopping_returns_the_best_parameters():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 30)).astype(np.float32)
     y = (rng.random(40) < 0.5).astype(np.float32)  # noise: it can only overfit
-    Xv, yv = X[20:] * 1, y[20:]
+    Xv, yv = X[20:], y[20:]
     result = jaxlr.train(
         core.zeros(30), X[:20], y[:20], jaxlr.plain(0.5), steps=500,
         validation=(Xv, yv), patience=7, validate_every=2,

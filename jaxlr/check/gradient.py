@@ -5,7 +5,8 @@ Three ways to the same numbers, which share no code:
 - the hand-written gradient, in the types it was given;
 - ``jax.grad`` of the loss, everything in float64;
 - ``(f(p + h) - f(p - h)) / 2h`` of the loss in float64, with h taken from a ladder where two
-  neighbouring rungs agree best, and that agreement as its error.
+  neighbouring rungs agree best, and that agreement as its error. One ladder starts at 1 or |p|,
+  one at |p|: for a loss that ends (log p) or bends (features of 1e30) as near as that.
 
 How much the hand may differ from autodiff is not guessed but measured: ``jax.grad`` of the same
 loss is run in float32 at several points close by, and its distance from float64 there, divided
@@ -30,6 +31,7 @@ _ROUNDING_FACTOR = 16  # hand-written sums may be in another order than autodiff
 _ULPS = 8  # of the value itself, where the loss amplifies nothing
 _NEARBY = 4  # points at which rounding is measured, beside the given one
 _RUNGS = tuple(2.0**-k for k in range(3, 31, 3))  # steps of the central differences, relative
+_RESOLVED = 1e-3  # error, relative, from which on the nearer ladder has something to say
 
 
 def check_gradient(
@@ -51,7 +53,7 @@ def check_gradient(
         Point to compare at; every leaf floating point.
     args
         Further arguments of both. Their floating-point arrays go to float64 for the oracles, as
-        ``params`` do.
+        ``params`` do; all else (functions, text, Python numbers) is passed on as it is.
 
     Returns
     -------
@@ -83,6 +85,7 @@ def check_gradient(
     _check_floating(params, "params")
     hand = grads(params, *args) if callable(grads) else grads
     _check_alike(hand, params)
+    params = jax.tree.map(np.asarray, params)
     with jax.enable_x64(True):
         point, unravel = ravel_pytree(_cast(params, np.float64))
         wide_args = _cast(args, np.float64)
@@ -93,11 +96,12 @@ def check_gradient(
         _check_scalar(jax.eval_shape(f, point))
         autodiff = np.asarray(jax.jit(jax.grad(f))(point))
         numeric, numeric_error = _central_differences(f, point)
-    amplification = _measure_rounding(loss, params, args)
+    with np.errstate(over="ignore", invalid="ignore"):
+        amplification = _measure_rounding(loss, params, args)
 
-    eps, units = _rounding_units(hand, autodiff)
-    allowed = eps * (_ROUNDING_FACTOR * amplification + _ULPS * abs(autodiff))
-    columns = (_flat(hand), autodiff, numeric, numeric_error, allowed, units)
+    eps, tiny, units = _rounding_units(hand, autodiff)
+    allowed = eps * (_ROUNDING_FACTOR * amplification + _ULPS * abs(autodiff)) + tiny
+    columns = (_flat(hand), autodiff, numeric, numeric_error + tiny, allowed, units)
     rows = np.stack(columns, axis=1).tolist()
     return Report(
         [
@@ -110,7 +114,7 @@ def check_gradient(
 def _judge(
     hand: float, autodiff: float, numeric: float, numeric_error: float, allowed: float
 ) -> Verdict:
-    agree = abs(autodiff - numeric) <= numeric_error  # False where any of them is NaN
+    agree = abs(autodiff - numeric) <= numeric_error < np.inf  # False where any of them is NaN
     if not agree:
         return Verdict.UNDECIDED
     if abs(hand - autodiff) <= allowed:
@@ -124,67 +128,96 @@ def _central_differences(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the derivative of f by each coordinate and a bound of its error, both (d,)."""
     at = np.asarray(point)
-    h = np.maximum(1, abs(at))[:, None] * _RUNGS  # (d, rungs)
+    scales = np.stack([np.maximum(1, abs(at)), abs(at)])  # (2, d)
+    h = scales[..., None] * _RUNGS  # (2, d, rungs)
     above, below = at[:, None] + h, at[:, None] - h
-    moved = np.stack([above, below], axis=-1)  # (d, rungs, 2)
+    moved = np.stack([above, below], axis=-1)  # (2, d, rungs, 2)
     coordinate = np.broadcast_to(np.arange(at.size)[:, None, None], moved.shape)
 
     def value(moved: tuple[jax.Array, jax.Array]) -> jax.Array:
         j, to = moved
         return f(point.at[j].set(to))
 
-    together = moved[0].size  # values at a time: bounds the memory of vmap
+    together = 2 * len(_RUNGS)  # values at a time: bounds the memory of vmap
     values = jax.jit(lambda *moved: jax.lax.map(value, moved, batch_size=together))(
         coordinate.ravel(), moved.ravel()
     )
     up, down = np.moveaxis(np.asarray(values).reshape(moved.shape), -1, 0)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         slope = (up - down) / (above - below)
         rounding = 8 * np.finfo(np.float64).eps * np.maximum(abs(up), abs(down)) / (above - below)
-        error = 2 * (abs(np.diff(slope, axis=1)) + rounding[:, 1:])
-    best = np.argmin(np.where(np.isfinite(error), error, np.inf), axis=1)
-    rows = np.arange(at.size)
-    return slope[rows, best + 1], error[rows, best]
+        error = 2 * (abs(np.diff(slope, prepend=np.nan)) + rounding)
+        return _nearer_ladder(*_best_rung(slope, error))
+
+
+def _best_rung(slope: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the rungs, the last axis, take the one of the smallest error; a number if there is one."""
+    error = np.where(np.isfinite(error), error, np.inf)
+    rank = np.where(np.isfinite(slope), np.minimum(error, np.finfo(np.float64).max), np.inf)
+    best = np.argmin(rank, axis=-1, keepdims=True)
+    slope, error = (np.take_along_axis(v, best, axis=-1)[..., 0] for v in (slope, error))
+    return slope, error
+
+
+def _nearer_ladder(slope: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the two ladders, the first axis, take the nearer where it knows better."""
+    (far, near), (far_error, near_error) = slope, error
+    contradicts = abs(far - near) > far_error + near_error
+    resolved = near_error < _RESOLVED * abs(near)
+    knows_better = resolved & (contradicts | (near_error < far_error)) | np.isinf(far_error)
+    use = knows_better & np.isfinite(near)
+    return np.where(use, near, far), np.where(use, near_error, far_error)
 
 
 def _measure_rounding(loss: Callable[..., Any], params: PyTree, args: Any) -> np.ndarray:
     """How much each coordinate of the gradient amplifies a rounding unit, of shape (d,)."""
     rng = np.random.default_rng(0)
-    gradient = jax.jit(jax.grad(loss))
+    leaves, tree = jax.tree.flatten((params, args))
+    here = {i: v for i, v in enumerate(leaves) if _is_array(v)}
 
-    def nearby(v: np.ndarray) -> np.ndarray:
+    @jax.jit
+    def gradient(arrays: dict[int, jax.Array]) -> PyTree:
+        p, a = tree.unflatten([arrays.get(i, v) for i, v in enumerate(leaves)])
+        return jax.grad(loss)(p, *a)
+
+    def nearby(v: Any) -> Any:
+        if not _is_floating(v):
+            return v
+        v = np.asarray(v).astype(np.float64)
         return v * (1 - 2.0**-10 * rng.random(v.shape))  # towards 0, so that [0, 1] stays [0, 1]
 
     found = []
-    for i in range(1 + _NEARBY):
-        moved = _map_floats(nearby, (params, args)) if i else (params, args)
-        near = _cast(moved, np.float32)
+    for turn in range(1 + _NEARBY):
+        near = _cast(jax.tree.map(nearby, here) if turn else here, np.float32)
         with jax.enable_x64(False):
-            p, a = _cast(near, np.float32)
-            narrow = _flat(gradient(p, *a))
+            narrow = _flat(gradient(near))
         with jax.enable_x64(True):
-            p, a = _cast(near, np.float64)
-            wide = _flat(gradient(p, *a))
+            wide = _flat(gradient(_cast(near, np.float64)))
         found.append(abs(narrow - wide))
     found = np.array(found)
     return np.where(np.isfinite(found), found, 0).max(axis=0) / np.finfo(np.float32).eps
 
 
 def _cast(tree: PyTree, dtype: DTypeLike) -> PyTree:
-    """Floating-point arrays and numbers of ``tree`` as arrays of another type."""
-    return _map_floats(lambda v: jnp.asarray(v.astype(dtype)), tree)
-
-
-def _map_floats(f: Callable[[np.ndarray], Any], tree: PyTree) -> PyTree:
-    """Apply ``f`` to the floating-point leaves, in float64, and leave the others as they are."""
+    """Arrays of ``tree`` on the device, floating-point ones in another type; all else as it is."""
 
     def on_leaf(v: Any) -> Any:
-        if not isinstance(v, float | np.ndarray | np.generic | jax.Array):
+        if not _is_array(v):
             return v
-        is_float = isinstance(v, float) or jnp.issubdtype(v.dtype, jnp.floating)
-        return f(np.asarray(v).astype(np.float64)) if is_float else v
+        return jnp.asarray(np.asarray(v).astype(dtype) if _is_floating(v) else v)
 
     return jax.tree.map(on_leaf, tree)
+
+
+def _is_array(v: Any) -> bool:
+    return isinstance(v, jax.Array) or (
+        isinstance(v, np.ndarray | np.floating)
+        and (jnp.issubdtype(v.dtype, np.number) or v.dtype == bool)
+    )
+
+
+def _is_floating(v: Any) -> bool:
+    return jnp.issubdtype(v.dtype, jnp.floating)
 
 
 def _flat(tree: PyTree) -> np.ndarray:
@@ -192,18 +225,23 @@ def _flat(tree: PyTree) -> np.ndarray:
     return np.concatenate(leaves)
 
 
-def _rounding_units(hand: PyTree, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rounding unit of each coordinate's type, and one ULP at each of ``values``."""
-    dtypes = [np.asarray(v).dtype for v in jax.tree.leaves(hand)]
-    sizes = [np.size(v) for v in jax.tree.leaves(hand)]
-    eps = np.repeat([float(ml_dtypes.finfo(dtype).eps) for dtype in dtypes], sizes)
-    pieces = zip(np.split(values, np.cumsum(sizes)[:-1]), dtypes, strict=True)
-    return eps, np.concatenate([ulp.unit(piece, dtype) for piece, dtype in pieces])
+def _rounding_units(hand: PyTree, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each coordinate's rounding unit and smallest number, and one ULP at ``values``."""
+    leaves = [np.asarray(v) for v in jax.tree.leaves(hand)]
+    infos = [ml_dtypes.finfo(v.dtype) for v in leaves]
+    sizes = [v.size for v in leaves]
+    eps = np.repeat([float(info.eps) for info in infos], sizes)
+    # XLA flushes what is below to 0, but computes float16 in float32.
+    tiny = np.repeat([min(float(info.tiny), 2.0**-126) for info in infos], sizes)
+    pieces = zip(np.split(values, np.cumsum(sizes)[:-1]), leaves, strict=True)
+    return eps, tiny, np.concatenate([ulp.unit(piece, v.dtype) for piece, v in pieces])
 
 
 def _paths(tree: PyTree) -> list[str]:
+    """Name of each coordinate; a tree that is one number is `params` itself."""
     return [
         jax.tree_util.keystr(path) + (f"[{', '.join(map(str, index))}]" if index else "")
+        or "params"
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
         for index in np.ndindex(np.shape(leaf))
     ]
@@ -237,7 +275,8 @@ def _check_alike(hand: PyTree, params: PyTree) -> None:
 
 def _check_scalar(out: Any) -> None:
     if getattr(out, "shape", None) != ():
-        raise ValueError(f"the loss must be one number and is {out}")
+        found = f"has shape {out.shape}" if hasattr(out, "shape") else f"is {type(out).__name__}"
+        raise ValueError(f"the loss must be one number and {found}")
     if out.dtype != np.float64:
         raise ValueError(
             f"the loss is {out.dtype} for float64 arguments: it casts inside, and there is no "

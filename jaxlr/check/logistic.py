@@ -2,7 +2,7 @@
 
 ``logaddexp`` carries its own derivative, right everywhere, z = 0 included; the loss is the stable
 one, for autodiff of the textbook's gives NaN where a rounds to 0 or 1. Only ``da`` needs the
-textbook, where a is the variable.
+textbook, where a is the variable, and takes the two logarithms one by one.
 """
 
 from typing import Any
@@ -38,17 +38,12 @@ def loss_of_z(z: Array, y: Array) -> Array:
     return (1 - y) * jnp.logaddexp(zero, z) + y * jnp.logaddexp(zero, -z)
 
 
-def loss_of_a(a: Array, y: Array) -> Array:
-    """Loss of the textbook, ``-y log a - (1 - y) log(1 - a)``."""
-    return -y * jnp.log(a) - (1 - y) * jnp.log1p(-a)
-
-
 def nodes_at(z: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
     """Nodes a, L, da, dz and d2z at given z, by autodiff in float64; z and y of shape (m,).
 
     Right to about 8 + ``|z|`` units in the last place: exp turns a rounding of z into ``|z|`` of
     its result. For z > 0, ``da`` and ``d2z`` are taken at the mirror image (-z, 1 - y), where
-    autodiff need not subtract a rounded a from 1; they are NaN where even that underflows.
+    autodiff need not subtract a rounded a from 1.
     """
     with jax.enable_x64(True):
         z, y = (jnp.asarray(np.asarray(v, np.float64)) for v in (z, y))
@@ -58,8 +53,8 @@ def nodes_at(z: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
 @jax.jit
 @jax.vmap
 def _nodes_at(z: Array, y: Array) -> dict[str, Array]:
-    near = jnp.where(z > 0, -z, z)
-    da = jax.grad(loss_of_a)(jax.nn.sigmoid(near), jnp.where(z > 0, 1 - y, y))
+    near, label = jnp.where(z > 0, -z, z), jnp.where(z > 0, 1 - y, y)
+    da = _slope_of_a(near, label)
     return {
         "a": jax.nn.sigmoid(z),
         "L": loss_of_z(z, y),
@@ -67,6 +62,14 @@ def _nodes_at(z: Array, y: Array) -> dict[str, Array]:
         "dz": jax.grad(loss_of_z)(z, y),
         "d2z": jax.grad(jax.nn.sigmoid)(near),
     }
+
+
+def _slope_of_a(z: Array, y: Array) -> Array:
+    """dL/da of the textbook's ``-y log a - (1 - y) log(1 - a)``, at a = sigma(z) with z <= 0."""
+    a = jax.nn.sigmoid(z)
+    log_a = jnp.where(a > 0, jax.grad(jnp.log)(a), jnp.exp(-z))  # 1 / a, where a is flushed to 0
+    log_1_a = jax.grad(jnp.log1p)(-a)
+    return (1 - y) * log_1_a - jnp.where(y > 0, y * log_a, 0)
 
 
 def nodes(params: Any, x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from jaxlr.run.config import FILE as CONFIG_FILE
 from jaxlr.run.config import TrainConfig
-from jaxlr.run.crosscheck import NodeCheck, check_gradient_at, check_nodes_at
+from jaxlr.run.crosscheck import check_gradient_at, check_nodes_at
 from jaxlr.run.folder import RunFolderError
 from jaxlr.run.model import Model
 from jaxlr.run.training import GradientCheckError, Run, run_training
@@ -11,7 +11,6 @@ __all__ = [
     "CONFIG_FILE",
     "GradientCheckError",
     "Model",
-    "NodeCheck",
     "Run",
     "RunFolderError",
     "TrainConfig",
