@@ -16,7 +16,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
@@ -59,8 +58,8 @@ class View(NamedTuple):
 class Models(NamedTuple):
     """K models: ``w`` (K, d), ``b`` (K,), and how each sees the rows."""
 
-    w: Array | np.ndarray
-    b: Array | np.ndarray
+    w: Array
+    b: Array
     view: View = View()
 
 

@@ -61,6 +61,11 @@ class Values(NamedTuple):
     one_label: np.ndarray
 
 
+def host_models(w: np.ndarray, b: np.ndarray, view: View) -> Models:
+    """Make NumPy arrays `Models`: compiled functions take them with less ado than eager JAX."""
+    return Models(w, b, view)  # pyright: ignore[reportArgumentType]
+
+
 class Objective:
     """Penalised mean losses of K models on shared rows, in standardised parameters u (K, p).
 
@@ -147,4 +152,4 @@ class Objective:
         w, b = self.scaling.to_raw(u)
         fill = np.resize(np.arange(len(lanes)), 1 << (len(lanes) - 1).bit_length())
         view = jax.tree.map(lambda v: v[lanes[fill]], self.view)
-        return Models(w[fill].astype(dtype), b[fill].astype(dtype), view)
+        return host_models(w[fill].astype(dtype), b[fill].astype(dtype), view)

@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
-from jaxlr.solve.objective import Objective, Sample
+from jaxlr.solve.objective import Objective, Sample, host_models
 from jaxlr.solve.scaling import Scaling
 
 
@@ -54,4 +54,4 @@ class Segments(Objective):
         w, b = self.scaling.of_models(lanes).to_raw(u)
         all_w, all_b = np.zeros((len(kept), w.shape[1])), np.zeros(len(kept))
         all_w[at], all_b[at] = w, b
-        return at, Models(all_w.astype(dtype), all_b.astype(dtype)), rows
+        return at, host_models(all_w.astype(dtype), all_b.astype(dtype), View()), rows
