@@ -71,16 +71,16 @@ class State:
 
 
 class Stage(NamedTuple):
-    """One part of the way: which rows the gradient is from and which the curvature, and how far.
+    """One part of the way: how many rows the gradient is from and the curvature, and how far to go.
 
-    A model goes on to the next of the ``curvature`` samples where its steps gain too little; with
+    A model goes on to the next of the ``curvature`` sizes where its steps gain too little; with
     ``newton`` the matrix is taken anew in each step. It leaves when the largest entry of its
     gradient is at most ``tol``; with ``foresee``, already when its next step should bring it
     there. ``wide`` computes in float64.
     """
 
-    rows: Sample
-    curvature: Sequence[Sample]
+    rows: int
+    curvature: Sequence[int]
     tol: float
     wide: bool
     foresee: bool = False
@@ -95,12 +95,13 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
     active = np.flatnonzero(np.isfinite(state.u).all(axis=1) & ~state.separated)
     step, t = np.zeros((K, p)), np.zeros(K)
     last = np.full((2, K), np.nan)  # the sizes of the gradient one and two steps ago
+    rows = objective.sample(stage.rows)
     state.stuck[:] = False
     state.J[active] = np.inf
     while len(active):
         # One read of the rows, for all models on their way.
         trial = state.u[active] + t[active, None] * step[active]
-        J, g, separates, one_label = objective.values(trial, active, stage.rows, wide=stage.wide)
+        J, g, separates, one_label = objective.values(trial, active, rows, wide=stage.wide)
 
         # Who takes the step, and who tries a shorter one.
         down = np.sum(state.g[active] * step[active], axis=1)
@@ -117,12 +118,12 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
         state.steps[taken] += ~first[good]
         t[missed] *= np.clip(secant[~good], 0.1, 0.7)
         if 0 in taken:
-            state.turns.append(_turn(objective, state, stage))
+            state.turns.append(_turn(objective, state, rows))
 
         # Who is done.
         size = state.size
         hopeless = separates | one_label
-        if stage.rows.numbers is None:
+        if rows.numbers is None:
             state.separated[active], state.one_label[active] = hopeless, one_label
         state.stuck[missed[t[missed] < shortest]] = True
         over = np.zeros(K, bool)
@@ -165,17 +166,17 @@ def _take_matrices(objective: Objective, state: State, stage: Stage, lanes: np.n
     jitter = 1e-13 if wide or objective.narrow == np.float64 else 1e-6
     for level in np.unique(state.level[lanes]):
         of_level = lanes[state.level[lanes] == level]
-        sample = stage.curvature[level]
+        sample = objective.sample(stage.curvature[level])
         H, _ = objective.curvature(state.u[of_level], of_level, sample, wide=wide)
         state.matrix.set(of_level, H, jitter)
         state.memory.forget(of_level)
 
 
-def _turn(objective: Objective, state: State, stage: Stage) -> Turn:
+def _turn(objective: Objective, state: State, rows: Sample) -> Turn:
     return Turn(
         steps=int(state.steps[0]),
         reads=objective.reads,
         objective=float(state.J[0]),
         gradient=float(state.size[0]),
-        share=stage.rows.share,
+        share=rows.share,
     )

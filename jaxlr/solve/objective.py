@@ -25,26 +25,19 @@ class Sample(NamedTuple):
 ALL = Sample(None, 1.0)
 
 
-def draw(n: int, m: int, *, seed: int, mesh: Mesh | None = None) -> Sample:
-    """Draw m of n rows at random, whatever order they are in; all of them where m is most of n.
+def draw(n: int, m: int, mesh: Mesh | None = None) -> Sample:
+    """Draw m of n rows, with replacement and whatever order they are in; all, where m is most of n.
 
-    On several devices each draws its part from the rows that it has.
+    On several devices each draws its part from the rows that it has. The same n and m give the
+    same rows.
     """
     parts = 1 if mesh is None else mesh.size
     n, m = n // parts, m // parts
     if 2 * m >= n:
         return ALL
-    rng = np.random.default_rng(seed)
-    numbers = [np.sort(_distinct(rng, n, m)) for _ in range(parts)]
-    return Sample(jnp.asarray(np.concatenate(numbers), jnp.int32), m / n)
-
-
-def _distinct(rng: np.random.Generator, n: int, m: int) -> np.ndarray:
-    """Draw m distinct numbers below n, in time that does not grow with n."""
-    found = np.unique(rng.integers(n, size=m + m // 4))
-    while len(found) < m:
-        found = np.unique(np.append(found, rng.integers(n, size=m)))
-    return rng.choice(found, m, replace=False)
+    rng = np.random.default_rng(m)
+    numbers = [np.sort(rng.integers(n, size=m, dtype=np.int32)) for _ in range(parts)]
+    return Sample(jnp.asarray(np.concatenate(numbers)), m / n)
 
 
 class Values(NamedTuple):
@@ -79,6 +72,13 @@ class Objective:
         self.narrow = np.float64 if rows.X.dtype == np.float64 else np.float32
         self.penalty = scaling.penalty(l2)
         self.reads = 0.0
+        self._samples: dict[int, Sample] = {}
+
+    def sample(self, m: int) -> Sample:
+        """M rows at random, always the same; all of them where m is most of them."""
+        if m not in self._samples:
+            self._samples[m] = draw(self.n, m, self.mesh)
+        return self._samples[m]
 
     @property
     def n(self) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from jaxlr.solve.descent import Stage, State, descend
-from jaxlr.solve.objective import ALL, Objective, Sample, draw
+from jaxlr.solve.objective import Objective
 
 Method = Literal["auto", "newton", "lbfgs"]
 
@@ -44,30 +44,24 @@ def solve(
     n, p = objective.n, u.shape[1]
     state = State.at(u)
 
-    def stage(rows: Sample, curvature: list[Sample], tol: float, **settings: bool) -> None:
-        curvature = [] if method == "lbfgs" else curvature
-        descend(objective, state, Stage(rows, curvature, tol, **settings), max_steps)
+    def stage(rows: int, curvature: list[int], tol: float, **settings: bool) -> None:
+        sizes = curvature if method == "newton" else []
+        descend(objective, state, Stage(rows, sizes, tol, **settings), max_steps)
 
     if n * p <= _SMALL:
-        stage(ALL, [ALL], tol, wide=True, newton=n * p * p <= _CHEAP and method == "newton")
+        newton = method == "newton" and n * p * p <= _CHEAP
+        stage(n, [n], tol, wide=True, newton=newton)
         return state
 
     scaling = objective.scaling
     off_center = bool(np.any(abs(scaling.center) > _OFF_CENTER * scaling.scale))
-    first, second = max(4096, 5 * p), max(32768, 40 * p, n // 20)
-    few, more = (
-        draw(n, m, seed=seed, mesh=objective.mesh) for seed, m in enumerate((first, second))
-    )
-    curvature = [more]
-    while curvature[-1] is not ALL:
-        second *= 4
-        curvature.append(draw(n, second, seed=len(curvature) + 1, mesh=objective.mesh))
-    if few is not ALL and not near:
-        stage(few, [few], max(tol, 0.1 / np.sqrt(first)), wide=off_center)
-        state.level[:] = -1
-    if more is not ALL and not near:
-        stage(more, [more], max(tol, 0.1 / np.sqrt(second)), wide=off_center)
+    few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
+    if not near:
+        stage(few, [few], max(tol, 0.1 / np.sqrt(few)), wide=off_center)
+        stage(more, [few], max(tol, 0.1 / np.sqrt(more)), wide=off_center)
+    state.level[:] = -1
+    curvature = [more, 4 * more, 16 * more, n]
     if objective.narrow != np.float64 and not off_center:
-        stage(ALL, curvature, tol, wide=False, foresee=True)
-    stage(ALL, curvature, tol, wide=True)
+        stage(n, curvature, tol, wide=False, foresee=True)
+    stage(n, curvature, tol, wide=True)
     return state
