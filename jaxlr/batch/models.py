@@ -239,9 +239,6 @@ def scores(models: Models, rows: Rows, index: Array) -> tuple[Array, Array, Arra
     return jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, chosen)
 
 
-_BYTES_APART = 1 << 22  # of the data sets that are worked on together, where each model has its own
-
-
 def gradient_sums_apart(models: Models, rows: Rows) -> GradientSums:
     """`gradient_sums` where each of K models has rows of its own: X (K, m, d), y (K, m)."""
     return _apart(_gradient_sums, models, rows)
@@ -263,8 +260,7 @@ def mean_curvature_apart(
         total = _curvature_sums(of, (model, center, scale), rows)
         return Curvature(total.s, total.matrix())
 
-    sources = (models, rows, center, scale)
-    return lax.map(of_one, sources, batch_size=_apart_together(models, rows))
+    return lax.map(of_one, (models, rows, center, scale))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -274,9 +270,4 @@ def _apart(sums: Callable[[Models, Rows], Any], models: Models, rows: Rows) -> A
         total = sums(jax.tree.map(lambda v: v[None], model), rows)
         return jax.tree.map(lambda v: v[0], total)
 
-    return lax.map(of_one, (models, rows), batch_size=_apart_together(models, rows))
-
-
-def _apart_together(models: Models, rows: Rows) -> int:
-    _, m, d = rows.X.shape
-    return max(1, _BYTES_APART // (m * max(1, d) * models.w.dtype.itemsize))
+    return lax.map(of_one, (models, rows))

@@ -22,31 +22,36 @@ def certify(
     runaway = _separated(objective, state, step, tol, method)
     dw, db = objective.scaling.raw_gradient(state.g)
     raw = np.maximum(abs(dw).max(axis=1, initial=0), abs(db))
+    size, gap = state.size, -0.5 * np.sum(state.g * step, axis=1)
+    compile_seconds, run_seconds = clock.compile, clock.run
+    columns = (v.tolist() for v in (state.J, size, raw, gap, state.steps, state.one_label))
     return [
         Certificate(
-            status=_status(state, k, tol, runaway),
-            objective=float(state.J[k]),
-            gradient=float(state.size[k]),
-            raw_gradient=float(raw[k]),
-            gap=float(-0.5 * state.g[k] @ step[k]),
-            steps=int(state.steps[k]),
+            status=_status(J, gradient, tol, separated=k in runaway),
+            objective=J,
+            gradient=gradient,
+            raw_gradient=raw_gradient,
+            gap=gap,
+            steps=steps,
             reads=objective.reads,
             method=method,
-            compile_seconds=clock.compile,
-            run_seconds=clock.run,
+            compile_seconds=compile_seconds,
+            run_seconds=run_seconds,
             runaway=runaway.get(k, ()),
-            one_label=bool(state.one_label[k]),
+            one_label=one_label,
         )
-        for k in range(K)
+        for k, (J, gradient, raw_gradient, gap, steps, one_label) in enumerate(
+            zip(*columns, strict=True)
+        )
     ]
 
 
-def _status(state: State, k: int, tol: float, runaway: dict[int, tuple[int, ...]]) -> FitStatus:
-    if not np.isfinite(state.J[k]) or not np.isfinite(state.size[k]):
+def _status(J: float, gradient: float, tol: float, *, separated: bool) -> FitStatus:
+    if not np.isfinite([J, gradient]).all():
         return FitStatus.FAILED
-    if k in runaway:
+    if separated:
         return FitStatus.SEPARATED
-    return FitStatus.CONVERGED if state.size[k] <= tol else FitStatus.STOPPED
+    return FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED
 
 
 def _separated(

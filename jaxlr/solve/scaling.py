@@ -32,14 +32,9 @@ class Scaling(NamedTuple):
 
         Without an intercept nothing is centred.
         """
-        X = np.asarray(X, np.float64)
-        share = (weight / weight.sum(axis=1, keepdims=True))[:, :, None]
-        center = np.sum(share * X, axis=1) * intercept
-        scale = np.sqrt(np.sum(share * (X - center[:, None]) ** 2, axis=1))
-        # A constant column has no deviation but rounding: its size is the only scale it has.
-        size = np.sqrt(np.sum(share * X**2, axis=1))
-        scale = np.where(scale > 1e-7 * size, scale, size)
-        return cls(center, np.where(scale > 0, scale, 1.0), intercept)
+        pairs = [_measure(*one, intercept) for one in zip(X, weight, strict=True)]
+        center, scale = map(np.stack, zip(*pairs, strict=True))
+        return cls(center, scale, intercept)
 
     def of_models(self, lanes: np.ndarray) -> "Scaling":
         """Take those of the models ``lanes``."""
@@ -90,3 +85,13 @@ class Scaling(NamedTuple):
         if self.intercept:
             A[-1, :-1] = -self.center[0] * inverse
         return A
+
+
+def _measure(X: np.ndarray, weight: np.ndarray, intercept: bool) -> tuple[np.ndarray, np.ndarray]:
+    X, share = X.astype(np.float64), weight / weight.sum()
+    center = share @ X if intercept else np.zeros(X.shape[1])
+    size = np.sqrt(share @ X**2)
+    scale = np.sqrt(share @ np.square(X - center))
+    # A constant column has no deviation but rounding: its size is the only scale it has.
+    scale = np.where(scale > 1e-7 * size, scale, size)
+    return center, np.where(scale > 0, scale, 1.0)
