@@ -85,6 +85,11 @@ class Objective:
         """Rows that each model has."""
         return self.rows.X.shape[-2]
 
+    @property
+    def size(self) -> int:
+        """Numbers in X."""
+        return self.rows.X.size
+
     def values(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool) -> Values:
         """Objective and gradient of the models ``lanes`` (k,) at u (k, p).
 

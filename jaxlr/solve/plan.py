@@ -48,9 +48,14 @@ def solve(
         sizes = curvature if method == "newton" else []
         descend(objective, state, Stage(rows, sizes, tol, **settings), max_steps)
 
-    if n * p <= _SMALL:
-        newton = method == "newton" and n * p * p <= _CHEAP
+    if objective.size <= _SMALL:
+        newton = method == "newton" and objective.size * p <= _CHEAP
         stage(n, [n], tol, wide=True, newton=newton)
+        return state
+    if objective.rows.X.ndim == 3:
+        if objective.narrow != np.float64:
+            stage(n, [n], tol, wide=False, foresee=True)
+        stage(n, [n], tol, wide=True)
         return state
 
     scaling = objective.scaling
