@@ -52,8 +52,8 @@ def make_parts(rows: Dataset, config: TrainConfig) -> Parts:
         train, test = data.split(rows.y, config.test_fraction, seed=config.seed)
     if config.validation_fraction:
         share = config.validation_fraction / (1 - config.test_fraction)
-        rest, part = data.split(rows.y[train], share, seed=config.seed)
-        train, held_out = train[rest], train[part]
+        rest, chosen = data.split(rows.y[train], share, seed=config.seed)
+        train, held_out = train[rest], train[chosen]
     d = rows.X.shape[1]
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
