@@ -40,6 +40,17 @@ def split_rows(
         Rows spread evenly. Where n is no multiple of the number of devices, rows of zeros with
         weight 0 fill up, and ``sample_weight`` is an array even if it was None.
 
+    Raises
+    ------
+    ValueError
+        If X, y and sample_weight do not have one row per example each.
+
+    Notes
+    -----
+    Devices of a CPU share one pool of threads, in which several results under way at once can
+    wait for each other for good. `jaxlr.train` waits for each step; in a loop of your own call
+    ``jax.block_until_ready`` on one result before you ask for the next.
+
     Examples
     --------
     >>> import jaxlr, numpy as np
@@ -50,8 +61,12 @@ def split_rows(
     """
     devices = jax.devices() if devices is None else list(devices)
     X, y = np.asarray(X), np.asarray(y)
-    if X.ndim == 0 or y.shape[:1] != X.shape[:1]:
-        raise ValueError(f"X {X.shape} and y {y.shape} must have one row per example each")
+    columns = {"y": y} if sample_weight is None else {"y": y, "sample_weight": sample_weight}
+    for name, v in columns.items():
+        if X.ndim == 0 or np.shape(v)[:1] != X.shape[:1]:
+            raise ValueError(
+                f"X {X.shape} and {name} {np.shape(v)} must have one row per example each"
+            )
     missing = -len(X) % len(devices)
     if missing and sample_weight is None:
         sample_weight = np.ones(len(X), X.dtype if X.dtype.kind == "f" else np.float32)

@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: make .venv hold jaxlr with the extra $1, once.
-# Leaves the checkout's path in $root. Needs Python >= 3.11 with venv, and the package registry.
+# They name its folder in $scripts; it leaves the checkout's path in $root. Needs Python >= 3.11 with venv, and the package registry.
 
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
+root=$(CDPATH='' cd -- "$scripts/.." && pwd -P) || exit 1
 
 setup() {
     venv=$root/.venv

@@ -5,6 +5,16 @@ from collections.abc import Iterator
 import jax
 import pytest
 
+jax.devices()  # JAX starts with one device, before a test of the command line starts it with more
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_in_tmp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what the processes of tests keep between runs in a temporary folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 @pytest.fixture(autouse=True)
 def strict_jax(request: pytest.FixtureRequest) -> Iterator[None]:

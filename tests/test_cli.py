@@ -1,16 +1,23 @@
 """The command line: what it prints, what it writes, and its exit codes."""
 
 import csv
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+from rich.console import Console
 
+import jaxlr
 from jaxlr import core
 from jaxlr.cli import main, show
+from jaxlr.run import Model
 
 
 @pytest.fixture
@@ -77,10 +84,11 @@ def test_explain_shows_every_node_of_the_lesson(capsys):
     assert main(["explain", "--x", "2", "2", "--w", "1", "-1", "--b", "0", "--y", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     numbers = {line.split()[0]: line.split() for line in lines if line.strip()}
-    assert numbers["a"][-3:] == ["0.5", "0.5", "0.00"]
-    assert numbers["da"][-3:] == ["-2", "-2", "0.00"]
-    assert numbers["dz"][-3:] == ["-0.5", "-0.5", "0.00"]
-    assert numbers["db"][-3:] == ["-0.5", "-0.5", "0.00"]
+    assert numbers["a"][-3:] == ["0.5", "0.5", "0"]
+    assert numbers["da"][-3:] == ["-2", "-2", "0"]
+    assert numbers["dz"][-3:] == ["-0.5", "-0.5", "0"]
+    assert numbers["db"][-3:] == ["-0.5", "-0.5", "0"]
+    assert numbers["dw"][1:] == ["2", "-1", "-1", "0"]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +97,8 @@ def test_explain_shows_every_node_of_the_lesson(capsys):
         (["train", "none.csv", "--target", "y"], "none.csv: no such file"),
         (["train", "rows.csv"], "name the column of the labels"),
         (["explain", "nowhere"], "no run folder"),
-        (["explain", "--w", "1"], "--w has 1 values and --x has 2"),
-        (["explain", "--y", "2"], "--y must be in"),
-        (["check", "--rows", "0"], "--rows is 0"),
+        (["train", "--target", "y"], "To use a file, name it"),
+        (["explain", "--x", "1e38", "1e38", "--w", "10", "1"], "overflows in float32"),
         (["predict", "nowhere", "rows.csv"], "no run folder"),
     ],
 )
@@ -103,16 +110,37 @@ def test_errors_are_one_line(folder, capsys, arguments, message):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["train", "--alpha", "-1"], ["predict"]])
-def test_wrong_arguments_exit_with_2(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], ""),
+        (["fly"], "fly"),
+        (["predict"], ""),
+        (["train", "--alpha", "-1"], "alpha is -1.0"),
+        (["train", "--seed", "-1"], "seed is -1"),
+        (["check", "--rows", "0"], "rows is 0"),
+        (["check", "--l2", "-1"], "l2 is -1.0"),
+        (["check", "--seed", "-1"], "seed is -1"),
+        (["explain", "--alpha", "0"], "alpha is 0.0"),
+        (["explain", "--y", "2"], "--y is 2"),
+        (["explain", "--w", "1"], "--w has 1 values and --x has 2"),
+        (["explain", "--x", "1e39", "1"], "--x must be finite in float32"),
+        (["explain", "--row", "5"], "--row goes only with a run folder"),
+        (["explain", "--data", "rows.csv"], "--data goes only with a run folder"),
+        (["explain", "run", "--x", "1", "2"], "--x goes only without a run folder"),
+        (["explain", "run", "--row", "0"], "row is 0"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 def test_a_diverged_run_exits_with_1_and_is_kept(folder, capsys):
     assert train("--alpha", "1e38", "--no-standardize", "--out", "run") == 1
-    assert "smaller --alpha" in capsys.readouterr().err
+    assert "smaller alpha" in capsys.readouterr().err
     assert json.loads((folder / "run/summary.json").read_text())["status"] == "diverged"
 
 
@@ -127,13 +155,167 @@ def test_ctrl_c_keeps_what_there_is(folder, monkeypatch, capsys):
     monkeypatch.setattr(show.TrainingProgress, "__call__", interrupted)
     assert train("--steps", "1000", "--out", "run") == 130
     summary = json.loads((folder / "run/summary.json").read_text())
-    assert (summary["status"], summary["steps"]) == ("stopped_by_callback", 6)
+    assert (summary["status"], summary["steps"]) == ("interrupted", 6)
+    assert "interrupted; written to run" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_at_80_columns_no_number_is_cut(folder, capsys, monkeypatch, dtype):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["train", "--steps", "20", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["explain", "--dtype", dtype]) == 0
+    assert main(["explain", "run", "--dtype", dtype]) == 0
+    assert main(["check", "--rows", "50", "--dtype", dtype]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert "..." not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "dimension" in out
+
+
+def test_a_number_is_never_cut_however_narrow_the_screen(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    show.print_table(("a name", "by hand"), [("long name of it", "-1.234567e-05")])
+    out = capsys.readouterr().out
+    assert "-1.234567e-05" in out
+    name = "".join(line[:5].replace(" ", "") for line in out.splitlines()).partition("─────")[2]
+    assert name == "longnameofit"
+
+
+def test_a_terminal_breaks_lines_at_spaces_and_leaves_paths_whole(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(show, "console", lambda stderr: Console(
+        file=text, width=20, force_terminal=True, markup=False, highlight=False))  # fmt: skip
+    show.print_line("written to /a/long/path/that/does/not/fit and more words")
+    assert text.getvalue().splitlines() == [
+        "written to", "/a/long/path/that/does/not/fit", "and more words"
+    ]  # fmt: skip
+
+
+def test_explain_works_from_another_folder(folder, tmp_path_factory, monkeypatch, capsys):
+    train("--steps", "2", "--out", "run")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert main(["explain", str(folder / "run")]) == 0
+    assert "rows, row 1 (no)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("standardize", ["--standardize", "--no-standardize"])
+def test_explain_shows_the_step_in_the_space_of_the_training(folder, capsys, standardize):
+    (folder / "big.csv").write_text(
+        "a,b,y\n" + "".join(f"{1000 * (i % 7)},{i % 5},{i % 3 % 2}\n" for i in range(90))
+    )
+    arguments = ["--target", "y", "--alpha", "0.3", "--steps", "3", "--out", "run", standardize]
+    assert main(["train", "big.csv", *arguments, "--test-fraction", "0"]) == 0
+    capsys.readouterr()
+    assert main(["explain", "run", "--row", "6"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    model = Model.load("run")
+    raw = np.array([5000.0, 0.0])
+    x = (raw - model.mean) / model.scale
+    a = float(model.probabilities(raw[None])[0])
+    w = model.w[0] * model.scale[0]
+    step = next(line for line in lines if line.startswith("w a "))
+    update = next(i for i, line in enumerate(lines) if line.startswith("update"))
+    assert "alpha = 0.3" in lines[update]
+    before, after = map(float, step.split()[-2:])
+    assert before == pytest.approx(w, rel=1e-5)
+    assert after == pytest.approx(w - 0.3 * a * x[0], rel=1e-5)  # y = 0, so dz = a
+    header = next(line for line in lines if line.startswith("feature"))
+    assert ("raw" in header) == (standardize == "--standardize")
+
+
+def test_predict_needs_only_the_model_file(folder, capsys):
+    train("--steps", "2", "--out", "run")
+    for name in ("config.toml", "metrics.jsonl", "summary.json"):
+        (folder / "run" / name).unlink()
+    assert main(["predict", "run", "rows.csv", "--out", "p.csv"]) == 0
+
+
+def test_a_bug_is_no_one_liner(folder, monkeypatch):
+    monkeypatch.setattr(Model, "probabilities", lambda self, X: int("a bug"))
+    train("--steps", "2", "--out", "run")
+    with pytest.raises(ValueError, match="a bug"):
+        main(["predict", "run", "rows.csv"])
+
+
+@pytest.mark.parametrize(
+    "config", ["data = 3", 'steps = "ten"', 'optimizer = "sgdd"', "exclude = 3", "= 1", b"\xff"]
+)
+def test_a_damaged_config_is_one_line(folder, capsys, config):
+    train("--steps", "2", "--out", "run")
+    (folder / "run/config.toml").write_bytes(
+        config if isinstance(config, bytes) else config.encode()
+    )
+    capsys.readouterr()
+    assert main(["explain", "run"]) == 1
+    assert capsys.readouterr().err.startswith("jaxlr: run/config.toml: ")
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"jaxlr {jaxlr.__version__}\n"
+
+
+def run_process(*arguments, before="", **settings):
+    code = f"{before}\nimport sys; from jaxlr.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        stderr=subprocess.PIPE, text=True, check=False, **settings,
+    )  # fmt: skip
+
+
 def test_the_real_thing_in_a_process():
-    code = "import sys; from jaxlr.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "explain"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_process("explain", stdout=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     assert "sigma(z)" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("arguments", [["explain"], ["--version"]])
+def test_a_full_disk_behind_the_output_is_one_line(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = run_process(*arguments, stdout=full)
+    assert (done.returncode, done.stderr) == (1, "jaxlr: No space left on device\n")
+
+
+PRINT_DEVICES = """
+import atexit, jax
+atexit.register(lambda: print(len(jax.devices()), jax.config.jax_compilation_cache_dir))
+"""
+
+
+def test_all_cores_are_devices_and_compiled_code_is_kept(tmp_path):
+    settings = dict(before=PRINT_DEVICES, stdout=subprocess.PIPE)
+    plain = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    cores = len(os.sched_getaffinity(0))
+
+    kept = run_process("explain", env=plain | {"XDG_CACHE_HOME": str(tmp_path)}, **settings)
+    assert kept.stdout.splitlines()[-1] == f"{cores} {tmp_path / 'jaxlr'}"
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "jaxlr").glob("*-cache")}
+    assert files
+    again = run_process("explain", env=plain | {"XDG_CACHE_HOME": str(tmp_path)}, **settings)
+    assert again.stdout == kept.stdout
+    assert again.stderr == kept.stderr == ""
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "jaxlr").glob("*-cache")} == files
+
+    own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "own"), "JAX_NUM_CPU_DEVICES": "3"}
+    done = run_process("explain", env=plain | own, **settings)
+    assert done.stdout.splitlines()[-1] == f"3 {tmp_path / 'own'}"
+
+    (tmp_path / "file").touch()
+    done = run_process(
+        "explain", env=plain | {"XDG_CACHE_HOME": str(tmp_path / "file")}, **settings
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"{cores} None"
+
+
+def test_main_leaves_a_jax_that_has_started_as_it_is(capsys):
+    before = dict(jax.config.values)
+    devices = jax.devices()
+    assert main(["explain"]) == 0
+    assert dict(jax.config.values) == before
+    assert jax.devices() == devices

@@ -68,7 +68,12 @@ BAD = {
     "header only": ("a,y\n", r"no row below the header"),
     "twice": ("a,a,y\n1,2,r\n2,3,s", r"twice: 'a'"),
     "three labels": ("a,y\n1,r\n2,s\n3,t\n", r"3 different labels \('r', 's', 't'\)"),
-    "one label": ("a,y\n1,r\n2,r\n", r"1 different labels"),
+    "one label": ("a,y\n1,r\n2,r\n", r"column 'y' is 'r' in every row: there is nothing to learn"),
+    "one soft label": ("a,y\n1,0.5\n2,0.5\n", r"column 'y' is 0.5 in every row"),
+    "semicolons": ("a;b;y\n1;2;x\n3;4;z\n", r"separated by semicolons: save the file with commas"),
+    "decimal commas": ("a;y\n1,5;x\n3,5;z\n", r"separated by semicolons"),
+    "tabs": ("a\ty\n1\tx\n3\tz\n", r"separated by tabs"),
+    "index": (",a,y\n0,1,r\n1,2,s\n", r"column 1 has no name.*--exclude ''"),
     "no features": ("y\nr\ns\n", r"no column is left for the features"),
 }
 
@@ -80,6 +85,40 @@ def test_bad_files_are_refused_by_place(tmp_path, case):
     with pytest.raises(data.DataError, match=message) as caught:
         data.load(path, target="y")
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_gap_in_the_target_does_not_advise_to_exclude_it(tmp_path):
+    with pytest.raises(data.DataError, match=r"drop such rows$"):
+        data.load(csv(tmp_path, BAD["label gap"][0]), target="y")
+
+
+def test_an_index_without_a_name_can_be_excluded(tmp_path):
+    path = csv(tmp_path, BAD["index"][0])
+    assert data.load(path, target="y", exclude=[""]).features == ("a",)
+    assert data.read_features(path, ["a"], ignore=["", "y"]).tolist() == [[1], [2]]
+    with pytest.raises(data.DataError, match="column 1 has no name"):
+        data.read_features(path, ["a"], ignore=["y"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_utf_16_is_refused_by_its_name(tmp_path, encoding):
+    path = tmp_path / "wide.csv"
+    path.write_bytes("a,b,y\n1,2,r\n".encode(encoding))
+    with pytest.raises(data.DataError, match="UTF-16"):
+        data.load(path, target="y")
+
+
+def test_a_target_for_the_built_in_set_asks_for_the_file():
+    with pytest.raises(data.DataError, match="To use a file, name it"):
+        data.load("breast_cancer", target="y")
+
+
+def test_the_path_of_a_file_holds_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert data.absolute("rows.csv") == str(tmp_path / "rows.csv")
+    assert data.absolute("breast_cancer") == "breast_cancer"
+    (tmp_path / "breast_cancer").touch()
+    assert data.absolute("breast_cancer") == str(tmp_path / "breast_cancer")
 
 
 @pytest.mark.parametrize("content", [b"\xe9,y\n1,a\n2,b\n", b"a,y\n1,\xe9\n2,b\n"])
@@ -112,13 +151,47 @@ def test_features_are_found_by_name_in_any_order(tmp_path):
 
 
 def test_split_is_stratified_complete_and_reproducible():
-    rows = data.load("breast_cancer")
-    rest, part = data.split(rows, 0.2, seed=3)
-    assert (len(rest.y), len(part.y)) == (455, 114)
-    assert abs(part.y.mean() - rows.y.mean()) < 0.005
-    together = np.concatenate([rest.X, part.X])
-    assert sorted(map(tuple, together)) == sorted(map(tuple, rows.X))
-    assert np.array_equal(data.split(rows, 0.2, seed=3)[1].X, part.X)
-    assert not np.array_equal(data.split(rows, 0.2, seed=4)[1].X, part.X)
-    with pytest.raises(data.DataError, match="cannot be split"):
-        data.split(rows.rows(np.arange(1)), 0.2, seed=0)
+    y = data.load("breast_cancer").y
+    rest, part = data.split(y, 0.2, seed=3)
+    assert (len(rest), len(part)) == (455, 114)
+    assert abs(y[part].mean() - y.mean()) < 0.005
+    assert sorted([*rest, *part]) == list(range(569))
+    assert np.array_equal(data.split(y, 0.2, seed=3)[1], part)
+    assert not np.array_equal(data.split(y, 0.2, seed=4)[1], part)
+
+
+@pytest.mark.parametrize("y", [[1], [0, 1], [0, 1, 1, 1, 1, 1]])
+def test_too_few_rows_to_split_are_counted_in_our_words(y):
+    ones = sum(y)
+    with pytest.raises(data.DataError) as caught:
+        data.split(np.array(y, float), 0.2, seed=0)
+    assert f"({len(y) - ones} of label 0, {ones} of label 1) are too few" in str(caught.value)
+    assert "stratify" not in str(caught.value)
+    assert "n_samples" not in str(caught.value)
+
+
+def dataset(X):
+    return data.Dataset(X, np.zeros(len(X)), tuple("abc")[: X.shape[1]], ("0", "1"), "rows")
+
+
+def test_a_large_offset_survives_standardising(monkeypatch):
+    monkeypatch.setattr("jaxlr.data.dataset._BLOCK_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    X = np.c_[1.7e9 + np.arange(5000) / 2, rng.normal(size=5000), np.full(5000, 0.1)]
+    index = rng.permutation(5000)[:4000]
+    mean, scale = dataset(X).moments(index)
+    np.testing.assert_allclose(mean, X[index].mean(0), rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(scale[:2], X[index, :2].std(0), rtol=1e-12)
+    assert (mean[2], scale[2]) == (0.1, 1)
+    rows = dataset(X).rows(index, mean=mean, scale=scale, dtype=np.float32)
+    assert rows.X.dtype == rows.y.dtype == np.float32
+    np.testing.assert_allclose(rows.X[:, 0], (index - index.mean()) / index.std(), atol=1e-6)
+    assert not rows.X[:, 2].any()
+
+
+def test_a_value_too_large_for_the_type_is_named():
+    X = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 1e300]])
+    with pytest.raises(data.DataError, match=r"column 'b' is 1e\+300 in row 3, too large.*float32"):
+        dataset(X).rows(np.array([0, 2]), dtype=np.float32)
+    with pytest.raises(data.DataError, match="column 'b' is too large to standardise"):
+        dataset(X).moments(np.arange(3))

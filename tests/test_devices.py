@@ -1,5 +1,7 @@
 """Other devices: lowering for GPUs and TPUs, and rows split over several devices."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import pytest
 
 import jaxlr
 from jaxlr.core import Params
+from jaxlr.run import Model
 from jaxlr.train.loop import _gradient, _update
 
 D = 5
@@ -86,6 +89,12 @@ for size in (None, 64):
         for rows, w in (((X, y), None), ((Xs, ys), s))
     )
     np.testing.assert_allclose(many, one, rtol=1e-10)
+Xv, yv, sv = jaxlr.split_rows(X[:100], y[:100])
+one, many = (
+    jaxlr.train(jaxlr.zeros(7), A, b, jaxlr.plain(0.5), steps=10, sample_weight=w, validation=rows)
+    for A, b, w, rows in ((X, y, None, (X[:100], y[:100])), (Xs, ys, s, (Xv, yv, sv)))
+)
+np.testing.assert_allclose(many.history.validation_loss, one.history.validation_loss, rtol=1e-13)
 print("equal")
 """
 
@@ -97,6 +106,56 @@ def test_rows_split_over_three_devices_give_the_same():
     assert done.stdout.strip() == "equal", done.stderr
 
 
+MANY_STEPS = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import numpy as np, jaxlr
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((40_000, 30), np.float32), (rng.random(40_000) < 0.5).astype(float)
+Xs, ys, s = jaxlr.split_rows(X, y)
+jaxlr.train(jaxlr.zeros(30), Xs, ys, jaxlr.plain(0.1), steps=500, sample_weight=s)
+print("done")
+"""
+
+
+def test_many_steps_on_split_rows_do_not_wait_for_each_other_for_good():
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_STEPS], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "done", done.stderr[-2000:]
+
+
+RUN = """
+import sys
+from jaxlr.cli import main
+assert main(["train", sys.argv[1], "--target", "y", "--steps", "20", "--out", sys.argv[2],
+             "--validation-fraction", "0.1"]) == 0
+"""
+
+
+def test_a_run_of_many_rows_takes_all_devices_and_is_the_same_again(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30_000, 100)).round(2)  # 10 MB of it to train on
+    y = (X[:, 0] > 0).astype(int)
+    header = ",".join([*(f"f{j}" for j in range(100)), "y"])
+    np.savetxt(tmp_path / "rows.csv", np.c_[X, y], "%g", ",", header=header, comments="")
+    models = []
+    for out, devices in (("a", "2"), ("b", "2"), ("c", "1")):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(tmp_path / "rows.csv"), str(tmp_path / out)],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": devices},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        summary = json.loads((tmp_path / out / "summary.json").read_text())
+        assert summary["devices"] == int(devices)
+        models.append(Model.load(tmp_path / out))
+    for a, b, c in zip(*models, strict=True):
+        assert np.array_equal(a, b)
+        if isinstance(a, np.ndarray):
+            np.testing.assert_allclose(a, c, rtol=1e-4, atol=1e-6)
+
+
 def test_split_rows_on_one_device_changes_nothing():
     X, y = np.ones((5, 2), np.float32), np.ones(5, np.float32)
     Xs, ys, s = jaxlr.split_rows(X, y, devices=jax.devices()[:1])
@@ -105,3 +164,5 @@ def test_split_rows_on_one_device_changes_nothing():
     assert np.array_equal(ys, y)
     with pytest.raises(ValueError, match="one row per example"):
         jaxlr.split_rows(X, y[:3])
+    with pytest.raises(ValueError, match=r"sample_weight \(3,\) must have one row per example"):
+        jaxlr.split_rows(X, y, np.ones(3))

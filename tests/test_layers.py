@@ -1,8 +1,11 @@
 """The rules that the source must keep: who imports whom, where autodiff is, what import costs."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,17 @@ def test_the_search_for_autodiff_finds_it_where_it_is():
     for line in ("jax.hessian(f)", "from jax import jvp", "import jax\njax.vjp(f, x)"):
         assert autodiff_names(ast.parse(line)), line
     assert not autodiff_names(ast.parse("from jaxlr.batch import hessian\nbatch.hessian(p, X)"))
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    needs = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[^\w-]", need)[0].replace("-", "_") for need in needs}
+    names = {"scikit_learn": "sklearn", "jaxlib": "jax"}
+    declared = {names.get(name, name) for name in declared}
+    for path in FILES:
+        found = {name.partition(".")[0] for name in imports(ast.parse(path.read_text()))}
+        assert found - {"jaxlr", "no_such_package"} - sys.stdlib_module_names <= declared, path
 
 
 def python(code):

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save
 
 import jaxlr
 from jaxlr import core, data
 from jaxlr.core import Params
 from jaxlr.run import GradientCheckError, Model, RunFolderError, TrainConfig, run_training
-from jaxlr.run.training import evaluate
+from jaxlr.run.summary import evaluate
 
 
 def test_config_survives_toml():
@@ -29,9 +30,31 @@ def test_config_survives_toml():
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data = 3", "data is 3: it must be a string"),
+        ('steps = "ten"', "steps is 'ten': it must be a whole number"),
+        ("steps = true", "steps is True: it must be a whole number"),
+        ("steps = 1.0", "steps is 1.0: it must be a whole number"),
+        ('optimizer = "sgdd"', "optimizer is 'sgdd': it must be 'plain' or"),
+        ('dtype = "int7"', "dtype is 'int7': it must be 'float32' or 'float64'"),
+        ('exclude = "ab"', "exclude is 'ab': it must be a list of strings"),
+        ("exclude = [1]", r"exclude is \(1,\): it must be a list of strings"),
+        ('alpha = "x"', "alpha is 'x': it must be a number"),
+        ("standardize = 1", "standardize is 1: it must be true or false"),
+    ],
+)
+def test_a_setting_of_another_type_is_named(text, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig.from_toml(text)
+    assert TrainConfig.from_toml("alpha = 1").alpha == 1
+
+
+@pytest.mark.parametrize(
     ("setting", "value"),
     [("alpha", 0.0), ("alpha", float("nan")), ("l2", -1.0), ("steps", 0), ("batch_size", 0),
-     ("test_fraction", 1.0), ("validation_fraction", -0.1), ("patience", 3)],
+     ("test_fraction", 1.0), ("validation_fraction", -0.1), ("patience", 3),
+     ("seed", -1), ("seed", 2**32)],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(setting, value):
     with pytest.raises(ValueError, match=setting):
@@ -72,10 +95,44 @@ def test_the_model_takes_raw_features(tmp_path):
     assert np.array_equal(loaded.probabilities(raw), model.probabilities(raw))
     assert (loaded.features, loaded.labels) == (("a", "b", "c"), ("n", "y"))
     (tmp_path / "params.safetensors").write_bytes(model.to_bytes()[:-8])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(RunFolderError, match="damaged"):
         Model.load(tmp_path)
-    with pytest.raises(ValueError, match="no run folder"):
+    with pytest.raises(RunFolderError, match="no run folder"):
         Model.load(tmp_path / "none")
+
+
+NAMES = {"format": 1, "features": ["a", "b"], "labels": ["n", "y"], "target": "t", "exclude": []}
+TENSORS = {"w": np.ones(2), "b": np.zeros(()), "mean": np.zeros(2), "scale": np.ones(2)}
+DAMAGED_MODELS = {
+    "no metadata": (TENSORS, None),
+    "metadata no object": (TENSORS, "[]"),
+    "metadata no JSON": (TENSORS, "{"),
+    "another format": (TENSORS, json.dumps(NAMES | {"format": 9})),
+    "three labels": (TENSORS, json.dumps(NAMES | {"labels": ["a", "b", "c"]})),
+    "text for a list": (TENSORS, json.dumps(NAMES | {"features": "ab"})),
+    "a number for a name": (TENSORS, json.dumps(NAMES | {"features": ["a", 1]})),
+    "no target": (TENSORS, json.dumps({k: v for k, v in NAMES.items() if k != "target"})),
+    "NaN weights": (TENSORS | {"w": np.array([1, np.nan])}, json.dumps(NAMES)),
+    "w of another size": (TENSORS | {"w": np.ones(3)}, json.dumps(NAMES)),
+    "w of another type": (TENSORS | {"w": np.ones(2, np.float32)}, json.dumps(NAMES)),
+    "scale 0": (TENSORS | {"scale": np.zeros(2)}, json.dumps(NAMES)),
+    "a tensor less": ({"w": np.ones(2)}, json.dumps(NAMES)),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_MODELS)
+def test_a_damaged_model_is_refused_by_its_file(tmp_path, case):
+    tensors, names = DAMAGED_MODELS[case]
+    metadata = None if names is None else {"jaxlr": names}
+    (tmp_path / "params.safetensors").write_bytes(save(tensors, metadata=metadata))
+    with pytest.raises(RunFolderError, match=r"params\.safetensors: not a model of jaxlr"):
+        Model.load(tmp_path)
+
+
+def test_the_model_of_the_damaged_ones_is_whole(tmp_path):
+    file = save(TENSORS, metadata={"jaxlr": json.dumps(NAMES)})
+    (tmp_path / "params.safetensors").write_bytes(file)
+    assert Model.load(tmp_path).target == "t"
 
 
 def test_an_existing_folder_is_refused_before_any_work(tmp_path, monkeypatch):
@@ -85,6 +142,42 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path, monkeypatch):
         run_training(TrainConfig(out=str(tmp_path / "run")))
     with pytest.raises(RunFolderError, match="is no run folder"):
         run_training(TrainConfig(out=str(tmp_path / "run"), overwrite=True))
+
+
+def test_overwrite_spares_a_folder_that_holds_anything_else(tmp_path):
+    config = TrainConfig(out=str(tmp_path / "run"), steps=2, overwrite=True)
+    run_training(config)
+    notes = tmp_path / "run" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(RunFolderError, match=r"holds notes\.txt, which no run wrote"):
+        run_training(config)
+    assert notes.read_text() == "mine"
+    notes.unlink()
+    run_training(config)
+
+
+def test_a_large_offset_is_learnt_from_in_float32(tmp_path):
+    t = 1.7e9 + np.arange(400) / 2
+    lines = [f"{v:.1f},{'late' if i >= 200 else 'early'}" for i, v in enumerate(t)]
+    (tmp_path / "rows.csv").write_text("\n".join(["t,y", *lines]))
+    run = run_training(
+        TrainConfig(data=str(tmp_path / "rows.csv"), target="y", out=str(tmp_path / "run"))
+    )
+    assert run.summary["test"]["accuracy"] > 0.95
+    assert np.mean((run.model.probabilities(t[:, None]) > 0.5) == (np.arange(400) >= 200)) > 0.95
+
+
+def test_the_model_knows_the_columns_that_are_no_features(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text(
+        "id,a,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(50))
+    )
+    config = TrainConfig(data="rows.csv", target="y", exclude=("id",), out="run", steps=2)
+    run = run_training(config)
+    model = Model.load(run.folder)
+    assert (model.target, model.exclude) == ("y", ("id",))
+    assert TrainConfig.load(run.folder).data == str(tmp_path / "rows.csv")
+    assert config.data == "rows.csv"
 
 
 def test_a_full_disk_leaves_the_old_run_and_nothing_else(tmp_path, monkeypatch):
@@ -139,6 +232,7 @@ def test_a_run_that_diverges_keeps_its_last_good_parameters(tmp_path):
     config = TrainConfig(out=str(tmp_path / "run"), alpha=1e38, standardize=False)
     run = run_training(config)
     assert run.summary["status"] == "diverged"
+    assert "Try a smaller alpha" in run.summary["why"]
     assert np.isfinite(run.model.w).all()
     for line in (run.folder / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(name))

@@ -9,6 +9,7 @@ import pytest
 import jaxlr
 from jaxlr import core
 from jaxlr.core import Params
+from jaxlr.train import record
 
 
 def problem(n=200, d=4, dtype="float32", seed=0):
@@ -80,6 +81,7 @@ TRANSFORMATIONS = {
     "reads the loss": lambda: optax.chain(
         optax.sgd(0.5), optax.contrib.reduce_on_plateau(patience=5)
     ),
+    "many steps": lambda: optax.MultiSteps(optax.adam(0.1), 2),
     "lbfgs": lambda: optax.lbfgs(0.5, linesearch=None),
 }
 
@@ -178,6 +180,61 @@ def test_a_diverging_loss_says_when_and_keeps_the_last_good_parameters():
     assert not np.isfinite([error.history.loss[-1], error.history.grad_norm[-1]]).all()
     before = [params, *seen][error.step - 1]
     assert np.array_equal(error.params.w, before.w)
+
+
+def test_a_loss_that_starts_infinite_is_not_blamed_on_the_learning_rate():
+    params, X, y = problem()
+    params = params._replace(w=params.w + 1e20)
+    with pytest.raises(jaxlr.DivergedError) as caught:
+        jaxlr.train(params, X * np.float32(1e30), y, jaxlr.plain(0.1), steps=5)
+    assert caught.value.step == 0
+    assert "standardise" in str(caught.value)
+    assert "smaller" not in str(caught.value)
+
+
+def test_validations_cost_the_same_late_as_early():
+    held_out = record.HeldOut(core.zeros(1), (np.ones((2, 1)), np.array([0, 1])), 1, 3)
+
+    class Unread(list):
+        def __iter__(self):
+            raise AssertionError("read from the start")
+
+        __getitem__ = __contains__ = index = __iter__
+
+    held_out.steps, held_out.losses = Unread(), Unread()
+    for t, b in enumerate([2.0, 1.0, 0.5, 0.7, 0.6, 0.8], start=1):
+        held_out.look(Params(jnp.zeros(1), jnp.asarray(b)), after=t)
+        assert held_out.is_over() == (t in (3, 4, 5, 6))  # b = 0, before all of them, was best
+    assert held_out.best[1] == 0
+
+
+def test_validation_may_have_weights():
+    params, X, y = problem()
+    s = (np.arange(200) < 50).astype(np.float32)
+    weighted, fewer = (
+        jaxlr.train(params, X, y, jaxlr.plain(0.1), steps=3, validation=rows)
+        for rows in ((X, y, s), (X[:50], y[:50]))
+    )
+    found = weighted.history.validation_loss
+    np.testing.assert_allclose(found, fewer.history.validation_loss, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"validation has 1 parts: pass \(X, y\)"):
+        jaxlr.train(params, X, y, jaxlr.plain(0.1), steps=3, validation=(X,))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (0.1, r"for plain steps pass jaxlr.plain\(0.1\)"),
+        (optax.adam, r"call it first, as in adam\(0.1\)"),
+        (jaxlr.plain, r"call it first, as in plain\(0.1\)"),
+        (None, "no jaxlr.Optimizer"),
+        (optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1)), "evaluates the loss by itself"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused_with_a_hint(optimizer, message):
+    params, X, y = problem()
+    with pytest.raises(TypeError, match=message):
+        jaxlr.train(params, X, y, optimizer, steps=1)
 
 
 def test_an_overflow_in_the_very_last_update_is_seen():

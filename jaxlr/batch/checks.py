@@ -1,7 +1,9 @@
 """What the rows must be like: shapes, types and values, checked before anything is traced."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,12 @@ from jax.typing import ArrayLike
 
 from jaxlr.core import Params
 
+_LABELS = "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1"
+_WEIGHTS = "weights must be finite and at least 0"
+_FEATURES = "features must be finite: impute or drop them"
+# Sums of larger weights overflow in float32, and products with smaller ones underflow.
+_LARGEST_WEIGHT = 1e20
+
 
 def check_rows(
     params: Params, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
@@ -19,58 +27,41 @@ def check_rows(
     """Put the rows on the device and check them, as `loss_and_grads` describes."""
     params = check_params(params)
     X = check_features(params, X)
-    y = jnp.asarray(y)
-    s = None if sample_weight is None else jnp.asarray(sample_weight)
-    _check_column("y", y, X)
-    _check_values(
-        "y",
-        y,
-        _is_label,
-        "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1",
-    )
-    if s is not None:
-        _check_column("sample_weight", s, X)
-        _check_values(
-            "sample_weight",
-            s,
-            _is_weight,
-            "weights must be finite and at least 0",
-        )
-        if _is_known(s) and not np.asarray(s).any():
-            raise ValueError("sample_weight is 0 everywhere: no example is left")
+    y = _check_column("y", y, X, _is_label, _LABELS)
+    if sample_weight is None:
+        return params, X, y, None
+    s = _check_column("sample_weight", sample_weight, X, _is_weight, _WEIGHTS)
+    _check_largest(sample_weight)
     return params, X, y, s
 
 
 def check_params(params: Params) -> Params:
-    """Parameters as arrays, of shapes (d,) and ()."""
-    w = jnp.asarray(params.w)
-    b = jnp.asarray(params.b, w.dtype) if jnp.ndim(params.b) == 0 else jnp.asarray(params.b)
+    """Parameters as arrays, of shapes (d,) and (), in the floating-point type of w."""
+    w, b = jnp.asarray(params.w), jnp.asarray(params.b)
     if w.ndim != 1 or b.ndim != 0:
         raise ValueError(f"params must be w (d,) and b (): w is {w.shape} and b is {b.shape}")
-    return Params(w, b)
+    if not jnp.issubdtype(w.dtype, jnp.floating) or _is_complex(b):
+        raise TypeError(f"w has dtype {w.dtype} and b {b.dtype}: parameters must be floating point")
+    return Params(w, b.astype(w.dtype))
 
 
 def check_features(params: Params, X: ArrayLike) -> Array:
     """X on the device, of shape (m, d), at least one row, and finite."""
     if hasattr(X, "tocsr"):
         raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
-    rows = X if isinstance(X, Array) else np.asarray(X)
-    if not (jnp.issubdtype(rows.dtype, jnp.number) or jnp.issubdtype(rows.dtype, jnp.bool_)):
-        raise ValueError(f"X has dtype {rows.dtype}: features must be numbers")
-    # Without a copy where the memory is aligned; jnp.asarray would copy.
-    return _check_matrix(params, rows if isinstance(rows, Array) else jax.device_put(rows))
-
-
-def _check_matrix(params: Params, X: Array) -> Array:
-    if X.ndim != 2:
-        hint = ": for one example use jaxlr.core.forward, or X[None]" if X.ndim == 1 else ""
-        raise ValueError(f"X must have shape (m, d) and has shape {X.shape}{hint}")
-    if len(X) == 0:
-        raise ValueError(f"X has shape {X.shape}: there is no example in it")
-    if X.shape[1] != len(params.w):
-        raise ValueError(f"X has {X.shape[1]} features (columns), but w has {len(params.w)}")
-    _check_values("X", X, jnp.isfinite, "features must be finite: impute or drop them")
-    return X
+    given = _numbers("X", X, "features")
+    with np.errstate(over="ignore"):  # told below
+        # Without a copy where the memory is aligned; jnp.asarray would copy.
+        rows = given if isinstance(given, Array) else jax.device_put(given)
+    if rows.ndim != 2:
+        hint = ": for one example use jaxlr.core.forward, or X[None]" if rows.ndim == 1 else ""
+        raise ValueError(f"X must have shape (m, d) and has shape {rows.shape}{hint}")
+    if len(rows) == 0:
+        raise ValueError(f"X has shape {rows.shape}: there is no example in it")
+    if rows.shape[1] != len(params.w):
+        raise ValueError(f"X has {rows.shape[1]} features (columns), but w has {len(params.w)}")
+    _check_values("X", rows, given, jnp.isfinite, _FEATURES)
+    return rows
 
 
 def check_penalty(l2: ArrayLike) -> ArrayLike:
@@ -82,7 +73,25 @@ def check_penalty(l2: ArrayLike) -> ArrayLike:
     return l2
 
 
-def _check_column(name: str, v: Array, X: Array) -> None:
+def _numbers(name: str, given: ArrayLike, what: str) -> Array | np.ndarray:
+    """Real numbers of any type, which may come as Python objects (a mixed frame, say)."""
+    v: Any = given if isinstance(given, Array) else np.asarray(given)
+    if v.dtype == object and not any(isinstance(item, str | bytes) for item in v.flat):
+        with suppress(TypeError, ValueError):
+            v = v.astype(np.float64)
+    real = jnp.issubdtype(v.dtype, jnp.number) and not _is_complex(v)
+    if not (real or jnp.issubdtype(v.dtype, jnp.bool_)):
+        raise ValueError(f"{name} has dtype {v.dtype}: {what} must be numbers, and real")
+    return v
+
+
+def _check_column(
+    name: str, given: ArrayLike, X: Array, ok: Callable[[Array], Array], rule: str
+) -> Array:
+    """One real number for each row of X, each of them ``ok``."""
+    given = _numbers(name, given, rule.partition(" ")[0])
+    with np.errstate(over="ignore"):
+        v = jnp.asarray(given)
     if v.shape == (len(X), 1):
         raise ValueError(
             f"{name} has shape {v.shape}, a column: it would spread to ({len(X)}, {len(X)}) "
@@ -90,10 +99,14 @@ def _check_column(name: str, v: Array, X: Array) -> None:
         )
     if v.shape != (len(X),):
         raise ValueError(f"{name} has shape {v.shape}, but X has {len(X)} rows: pass ({len(X)},)")
+    _check_values(name, v, given, ok, rule)
+    return v
 
 
-def _check_values(name: str, v: Array, ok: Callable[[Array], Array], rule: str) -> None:
-    """Raise ValueError naming the first value of ``v`` that is not ``ok``."""
+def _check_values(
+    name: str, v: Array, given: Array | np.ndarray, ok: Callable[[Array], Array], rule: str
+) -> None:
+    """Raise ValueError naming the first value of ``v``, ``given`` on the device, not ``ok``."""
     if v.dtype == bool or not _is_known(v):
         return
     with jax.ensure_compile_time_eval():  # also where other arguments are being traced
@@ -101,7 +114,23 @@ def _check_values(name: str, v: Array, ok: Callable[[Array], Array], rule: str) 
             return
     index = tuple(int(i) for i in np.argwhere(~np.asarray(ok(v)))[0])
     place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), index, strict=False))
-    raise ValueError(f"{name} is {np.asarray(v)[index]} in {place} (counted from 0): {rule}")
+    value = np.asarray(given)[index]
+    if np.isfinite(value) and not np.isfinite(np.asarray(v)[index]):
+        rule = f"too large for {v.dtype}. Scale it down, or enable JAX's 64-bit mode"
+    raise ValueError(f"{name} is {value} in {place} (counted from 0): {rule}")
+
+
+def _check_largest(sample_weight: ArrayLike) -> None:
+    if not _is_known(sample_weight):
+        return
+    largest = float(np.max(np.asarray(sample_weight)))
+    if largest == 0:
+        raise ValueError("sample_weight is 0 everywhere: no example is left")
+    if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
+        raise ValueError(
+            f"the largest sample_weight is {largest:g}, beyond the range that sums of rows keep. "
+            "Only ratios of weights matter: divide them all by the largest"
+        )
 
 
 def _is_label(y: Array) -> Array:
@@ -110,6 +139,10 @@ def _is_label(y: Array) -> Array:
 
 def _is_weight(s: Array) -> Array:
     return (s >= 0) & jnp.isfinite(s)
+
+
+def _is_complex(v: Array | np.ndarray) -> bool:
+    return jnp.issubdtype(v.dtype, jnp.complexfloating)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -43,7 +43,8 @@ def loss_and_grads(
     y : array_like, shape (m,)
         Labels in [0, 1].
     sample_weight : array_like, shape (m,), optional
-        Finite weights, at least 0 and not all 0. Without it every example weighs the same.
+        Finite weights, at least 0, of which only the ratios matter; the largest between 1e-20
+        and 1e20. Without it every example weighs the same.
     l2 : float
         Penalty on ``w``, at least 0.
 
@@ -57,9 +58,11 @@ def loss_and_grads(
     Raises
     ------
     ValueError
-        If shapes do not fit, rows are missing, or a value is out of range; the message names
-        the first such value. Inside ``jax.jit``, where values are not yet known, only shapes
-        are checked.
+        If shapes do not fit, rows are missing, or a value is no number or out of range; the
+        message names the first such value. Inside ``jax.jit``, where values are not yet known,
+        only shapes and types are checked.
+    TypeError
+        If ``params`` are not floating point.
 
     Notes
     -----
@@ -99,7 +102,24 @@ def loss(
 
 
 def probabilities(params: Params, X: ArrayLike) -> Array:
-    """Probability of label 1 for every row of ``X``: ``a_i = sigma(w . x_i + b)``, shape (m,).
+    """Probability of label 1 for every row of ``X``: ``a_i = sigma(w . x_i + b)``.
+
+    Parameters
+    ----------
+    params : Params
+        ``w`` (d,) and ``b`` ().
+    X : array_like, shape (m, d)
+        Features, finite.
+
+    Returns
+    -------
+    a : Array, shape (m,)
+        In [0, 1], in the type of ``w``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For ``params`` and ``X`` as `loss_and_grads`.
 
     Examples
     --------

@@ -4,18 +4,26 @@ Exit codes: 0 done; 1 a check failed, training diverged, or the input cannot be 
 arguments; 130 interrupted.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
+import jaxlr
 from jaxlr.extras import MissingExtraError, extra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` unless given); return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        if list(argv) == ["--version"]:
+            print(f"jaxlr {jaxlr.__version__}")
+            return 0
         with extra("cli"):
             from jaxlr.cli import commands
-        return commands.run(sys.argv[1:] if argv is None else argv)
+        code = commands.run(argv)
+        sys.stdout.flush()
+        return code
     except MissingExtraError as error:
         print(f"jaxlr: {error}", file=sys.stderr)
         return 1
@@ -23,5 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("jaxlr: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output, `head` say, has seen enough
-        sys.stderr.close()
+        _drop_output()
         return 1
+    except OSError as error:  # a full disk, say: no fault of ours, so no traceback
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"jaxlr: {place}{error.strerror or error}", file=sys.stderr)
+        _drop_output()
+        return 1
+
+
+def _drop_output() -> None:
+    """Send what is not yet written nowhere: Python would try, and fail, once more as it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

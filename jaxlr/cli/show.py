@@ -4,6 +4,8 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from textwrap import TextWrapper
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -14,31 +16,55 @@ from rich.text import Text
 
 from jaxlr.train import Progress
 
-_PLAIN_WIDTH = 160  # where no terminal says how wide it is, do not fold tables
-
 
 def console(*, stderr: bool = False) -> Console:
     """Console that prints text as it is: no markup, no colouring of numbers."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PLAIN_WIDTH
-    return Console(file=stream, width=width, markup=False, highlight=False, soft_wrap=True)
+    return Console(file=sys.stderr if stderr else sys.stdout, markup=False, highlight=False)
+
+
+def print_line(text: str, *, stderr: bool = False) -> None:
+    """Print text: one line in a file or a pipe, folded at spaces on a terminal."""
+    out = console(stderr=stderr)
+    if out.is_terminal:  # rich would break a long path in two
+        fold = TextWrapper(out.width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(fold.fill(line) for line in text.split("\n"))
+    out.print(text, soft_wrap=True)
+
+
+def print_error(message: str) -> None:
+    """Print one message on the standard error stream."""
+    print_line(f"jaxlr: {message}", stderr=True)
 
 
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)
 ) -> None:
-    """Print a table, columns ``left`` to the left and the others to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    """Print a table, columns ``left`` to the left and the others, numbers, to the right.
+
+    What is too wide for the screen folds in the first columns; a number is never cut.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if i in left else "right", no_wrap=True)
+        width = max(len(name), *(len(row[i]) for row in rows))
+        if i in left and i < 2:
+            table.add_column(Text(name), overflow="fold")
+        else:
+            justify = "left" if i in left else "right"
+            table.add_column(Text(name), justify=justify, no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*map(Text, row))
     console().print(table)
+    console().print()
 
 
-def print_error(message: str) -> None:
-    """Print one message on the standard error stream."""
-    console(stderr=True).print(f"jaxlr: {message}")
+def number(value: Any) -> str:
+    """Write a number in seven digits."""
+    return f"{float(value):.7g}"
+
+
+def ulp_number(value: float) -> str:
+    """Write a number of units in the last place in three digits."""
+    return f"{value:.3g}"
 
 
 class TrainingProgress:
@@ -71,6 +97,10 @@ class TrainingProgress:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
         signal.signal(signal.SIGINT, self.handler)
+
+    def tell(self, text: str) -> None:
+        """Print text where the progress goes."""
+        print_line(text, stderr=True)
 
     def __call__(self, progress: Progress) -> bool:
         """Show how far the training is; return whether it should stop."""

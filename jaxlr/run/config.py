@@ -4,15 +4,15 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import optax
 
+from jaxlr.batch import check_penalty
 from jaxlr.data import BUILT_IN
 from jaxlr.extras import extra
-from jaxlr.train import Optimizer, from_optax, plain
-
-FILE = "config.toml"
+from jaxlr.run.folder import CONFIG, RunFolderError
+from jaxlr.train import Optimizer, check_alpha, check_count, from_optax, plain
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked before any data is read."""
+        for name, hint in get_type_hints(TrainConfig).items():
+            value = getattr(self, name)
+            if not _is(value, hint):
+                raise ValueError(f"{name} is {value!r}: it must be {_words(hint)}")
         for name in ("test_fraction", "validation_fraction"):
             value = getattr(self, name)
             if not 0 <= value < 1:
@@ -74,13 +78,11 @@ class TrainConfig:
         if self.patience is not None and self.validation_fraction == 0:
             raise ValueError("patience needs a validation_fraction above 0 to watch")
         for name in ("steps", "batch_size", "patience", "validate_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}: it must be at least 1")
-        for name, least in (("alpha", "above 0"), ("l2", "at least 0")):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf") or (name == "alpha" and value == 0):
-                raise ValueError(f"{name} is {value}: it must be finite and {least}")
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        check_seed(self.seed)
+        check_alpha(self.alpha)
+        check_penalty(self.l2)
 
     def make_optimizer(self) -> Optimizer:
         """Return the optimiser that the config names."""
@@ -99,13 +101,67 @@ class TrainConfig:
 
     @classmethod
     def from_toml(cls, text: str) -> "TrainConfig":
-        """Read what `to_toml` wrote."""
+        """Read what `to_toml` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is no TOML, or a setting is unknown or out of range.
+        """
         fields: dict[str, Any] = tomllib.loads(text)
         unknown = fields.keys() - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"the config has no setting {', '.join(sorted(unknown))}")
-        return cls(**{**fields, "exclude": tuple(fields.get("exclude", ()))})
+        for name, value in fields.items():
+            if isinstance(value, list):
+                fields[name] = tuple(value)
+        return cls(**fields)
+
+    @classmethod
+    def load(cls, run: str | Path) -> "TrainConfig":
+        """Read the config of a run folder.
+
+        Raises
+        ------
+        RunFolderError
+            If there is none, or it cannot be read.
+        """
+        path = Path(run) / CONFIG
+        if not path.is_file():
+            raise RunFolderError(f"{run}: no run folder ({CONFIG}) is there")
+        try:
+            return cls.from_toml(path.read_text("utf-8"))
+        except (ValueError, OSError) as error:
+            raise RunFolderError(f"{path}: {error}") from error
 
     def folder(self, now: str) -> Path:
         """Return the run folder: the one given, or one named for the data and the time."""
         return Path(self.out) if self.out else Path("runs") / f"{Path(self.data).stem}-{now}"
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless NumPy, scikit-learn and JAX all take ``seed``."""
+    check_count("seed", seed, least=0, most=2**32 - 1)
+
+
+def _is(value: object, hint: Any) -> bool:
+    """Whether a value is of a type that the settings have."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in parts
+    if kind is tuple:
+        return isinstance(value, tuple) and all(_is(v, parts[0]) for v in value)
+    if parts:
+        return any(_is(value, part) for part in parts)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return "a list of strings"
+    names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+    return next(names[part] for part in (hint, *get_args(hint)) if part in names)

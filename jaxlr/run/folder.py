@@ -5,11 +5,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-_MARK = "summary.json"
+CONFIG, MODEL, METRICS, SUMMARY = FILES = (
+    "config.toml",
+    "params.safetensors",
+    "metrics.jsonl",
+    "summary.json",
+)
 
 
 class RunFolderError(OSError):
-    """A run folder cannot be written; the message says why."""
+    """A run folder cannot be written or read; the message says why."""
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:
@@ -18,11 +23,17 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise RunFolderError(f"{folder} exists: choose another folder (--out), or --overwrite it")
-    if not (folder / _MARK).is_file():
-        raise RunFolderError(f"{folder} is no run folder (no {_MARK} in it): not overwritten")
+    if not (folder / SUMMARY).is_file():
+        raise RunFolderError(f"{folder} is no run folder (no {SUMMARY} in it): not overwritten")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+    if others:
+        raise RunFolderError(
+            f"{folder} holds {others[0]}, which no run wrote: move it away, or choose another "
+            "folder (--out)"
+        )
 
 
-def write(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
+def write(folder: Path, files: Mapping[str, str | bytes], *, overwrite: bool) -> None:
     """Write the files into ``folder``, which appears complete or not at all."""
     folder = folder.absolute()
     check_free(folder, overwrite=overwrite)
@@ -32,7 +43,9 @@ def write(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
             new = Path(beside) / "new"
             new.mkdir()
             for name, content in files.items():
-                _write_through(new / name, content)
+                _write_through(
+                    new / name, content if isinstance(content, bytes) else content.encode()
+                )
             _replace(folder, new, Path(beside) / "old")
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.extras import extra
+from jaxlr.run.folder import MODEL, RunFolderError
 
-FILE = "params.safetensors"
 _TENSORS = ("w", "b", "mean", "scale")
+_NAMES = ("features", "labels", "target", "exclude")
 _FORMAT = 1
 _ROWS_AT_A_TIME = 65_536
 
@@ -22,6 +23,7 @@ class Model(NamedTuple):
 
     ``w`` (d,) and ``b`` () take features as they came; ``mean`` (d,) and ``scale`` (d,) are
     those of the training rows, by which the features were standardised while training.
+    ``target`` and ``exclude`` are the columns of the training file that are no features.
     """
 
     w: np.ndarray
@@ -30,6 +32,8 @@ class Model(NamedTuple):
     scale: np.ndarray
     features: tuple[str, ...]
     labels: tuple[str, str]
+    target: str | None = None
+    exclude: tuple[str, ...] = ()
 
     @classmethod
     def from_standardized(
@@ -39,25 +43,53 @@ class Model(NamedTuple):
         scale: np.ndarray,
         features: tuple[str, ...],
         labels: tuple[str, str],
+        target: str | None = None,
+        exclude: tuple[str, ...] = (),
     ) -> "Model":
         """Fold mean and scale into the parameters: ``w . (x - mean) / scale + b``.
 
         ``w' = w / scale;  b' = b - w' . mean``
+
+        Parameters
+        ----------
+        params : Params
+            For standardised features: ``w`` (d,) and ``b`` ().
+        mean, scale : ndarray, shape (d,)
+        features, labels, target, exclude
+            Names, as the class has them.
         """
         mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
         w = np.asarray(params.w, np.float64) / scale
-        return cls(w, np.asarray(params.b, np.float64) - w @ mean, mean, scale, features, labels)
+        b = np.asarray(params.b, np.float64) - w @ mean
+        return cls(w, b, mean, scale, features, labels, target, exclude)
+
+    def standardized(self) -> tuple[np.ndarray, float]:
+        """Parameters for ``(x - mean) / scale``, as training had them: w (d,) and b."""
+        return self.w * self.scale, float(self.b + self.w @ self.mean)
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """Probability of label 1 for each row of raw features X (n, d): (n,), in float64."""
+        """Probability of label 1 for each row, in float64.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, d)
+            Raw features, finite.
+
+        Returns
+        -------
+        a : ndarray, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If X has other columns than the model, or a value that is not finite.
+        """
         parts = [np.empty(0)]
         with jax.enable_x64(True):
+            params = Params(jax.numpy.asarray(self.w), jax.numpy.asarray(self.b))
             for start in range(0, len(X), _ROWS_AT_A_TIME):
                 rows = np.asarray(X[start : start + _ROWS_AT_A_TIME], np.float64)
-                a = batch.probabilities(
-                    Params(jax.numpy.asarray(self.w), jax.numpy.asarray(self.b)), rows
-                )
-                parts.append(np.asarray(a))
+                parts.append(np.asarray(batch.probabilities(params, rows)))
         return np.concatenate(parts)
 
     def to_bytes(self) -> bytes:
@@ -66,8 +98,8 @@ class Model(NamedTuple):
             from safetensors.numpy import save
         tensors = {name: np.asarray(getattr(self, name)) for name in _TENSORS}
         # In one entry: safetensors writes several in no fixed order, and a model has fixed bytes.
-        names = {"format": _FORMAT, "features": self.features, "labels": self.labels}
-        return save(tensors, metadata={"jaxlr": json.dumps(names)})
+        names = {name: getattr(self, name) for name in _NAMES}
+        return save(tensors, metadata={"jaxlr": json.dumps({"format": _FORMAT, **names})})
 
     @classmethod
     def load(cls, run: str | Path) -> "Model":
@@ -75,21 +107,43 @@ class Model(NamedTuple):
 
         Raises
         ------
-        ValueError
+        RunFolderError
             If there is no such model, or its file is damaged.
         """
         with extra("cli"):
             from safetensors import SafetensorError, safe_open
-        path = Path(run) / FILE
+        path = Path(run) / MODEL
         if not path.is_file():
-            raise ValueError(f"{run}: no run folder with a trained model ({FILE}) is there")
+            raise RunFolderError(f"{run}: no run folder with a trained model ({MODEL}) is there")
         try:
             with safe_open(path, framework="numpy") as file:
                 names = json.loads((file.metadata() or {})["jaxlr"])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
-            if names["format"] != _FORMAT:
-                raise ValueError(f"{path}: format {names['format']}, this jaxlr reads {_FORMAT}")
-            zero, one = names["labels"]
-            return cls(**tensors, features=tuple(names["features"]), labels=(zero, one))
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(f"{path}: not a model of jaxlr, or damaged: {error}") from error
+            return cls(**tensors, **_checked_names(names))._checked()
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            raise RunFolderError(f"{path}: not a model of jaxlr, or damaged: {error}") from error
+
+    def _checked(self) -> "Model":
+        d = len(self.features)
+        for name, shape in zip(_TENSORS, [(d,), (), (d,), (d,)], strict=True):
+            tensor = getattr(self, name)
+            if tensor.shape != shape or tensor.dtype != np.float64:
+                raise ValueError(f"{name} is {tensor.dtype} {tensor.shape}, not float64 {shape}")
+            if not np.isfinite(tensor).all():
+                raise ValueError(f"{name} is not finite")
+        if not (self.scale > 0).all():
+            raise ValueError("scale is not above 0")
+        return self
+
+
+def _checked_names(names: Any) -> dict[str, Any]:
+    """Names out of the metadata of a file, which anyone may have written."""
+    if names["format"] != _FORMAT:
+        raise ValueError(f"format {names['format']!r}, and this jaxlr reads {_FORMAT}")
+    lists = {name: names[name] for name in ("features", "labels", "exclude")}
+    texts = [names["target"] or "", *(text for value in lists.values() for text in value)]
+    if not all(isinstance(v, list) for v in lists.values()) or len(names["labels"]) != 2:
+        raise ValueError("features, labels (2 of them) and exclude are not lists")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a name is no text")
+    return {"target": names["target"], **{name: tuple(v) for name, v in lists.items()}}

@@ -1,9 +1,8 @@
 """One training run from config to run folder."""
 
-import json
-import math
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,20 +12,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr import batch, core, data
+from jaxlr import core, data, shard
 from jaxlr.check import Report
 from jaxlr.core import Params
 from jaxlr.data import Dataset
-from jaxlr.extras import extra
 from jaxlr.run import folder
-from jaxlr.run.config import FILE as CONFIG_FILE
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.crosscheck import check_gradient_at
-from jaxlr.run.model import FILE as MODEL_FILE
 from jaxlr.run.model import Model
-from jaxlr.train import DivergedError, History, Progress, train
+from jaxlr.run.parts import Parts, describe, load, make_parts
+from jaxlr.run.summary import evaluate, metrics_lines, to_json
+from jaxlr.train import DivergedError, History, Progress, Status, train
 
 _ROWS_CHECKED = 256
+# Rows are split over devices only where each gets this much of X: a sum over the devices of a CPU
+# costs 0.3 ms, and with it smaller shares take longer than one device with all rows.
+_BYTES_PER_DEVICE = 1 << 22
+
+Callback = Callable[[Progress], bool | None]
 
 
 class GradientCheckError(RuntimeError):
@@ -49,7 +52,7 @@ def run_training(
     config: TrainConfig,
     *,
     tell: Callable[[str], None] = lambda line: None,
-    callback: Callable[[Progress], bool | None] | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train as ``config`` says, and write the run folder.
 
@@ -64,8 +67,8 @@ def run_training(
     Returns
     -------
     Run
-        ``summary["status"]`` says how training ended; "diverged" comes with the last good
-        parameters.
+        ``summary["status"]`` says how training ended: "steps_done", "stopped_early",
+        "interrupted" (by the callback), or "diverged", with the last good parameters.
 
     Raises
     ------
@@ -73,6 +76,12 @@ def run_training(
         If the data cannot be used or the folder not be written; the message says why.
     GradientCheckError
         If the hand-written gradient does not pass the judge on a sample of the rows.
+
+    Notes
+    -----
+    Where there are several devices and rows enough for each, they share the training rows of full
+    batches. Sums are then rounded in another order, so that a model has the same bytes again on
+    as many devices; ``summary["devices"]`` says on how many.
 
     Examples
     --------
@@ -86,185 +95,137 @@ def run_training(
     """
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
+    config = dataclasses.replace(config, data=data.absolute(config.data))
     with jax.enable_x64(config.dtype == "float64"):
-        return _run(config, target, tell, callback)
-
-
-def _run(
-    config: TrainConfig,
-    target: Path,
-    tell: Callable[[str], None],
-    callback: Callable[[Progress], bool | None] | None,
-) -> Run:
-    everything = data.load(
-        config.data,
-        target=config.target,
-        exclude=config.exclude,
-        positive=config.positive,
-        dtype=config.dtype,
+        parts = _prepare(config, tell)
+        report = _check_sample(parts.train, config)
+        tell(f"gradient check: {report.summary()}")
+        if not report:
+            raise GradientCheckError(report)
+        trained = _train(parts, config, callback)
+        summary = _summary(parts, trained, report)
+    rows = parts.train
+    model = Model.from_standardized(
+        trained.params,
+        parts.mean,
+        parts.scale,
+        rows.features,
+        rows.labels,
+        config.target,
+        config.exclude,
     )
-    tell(_describe(everything))
-    rows, test, held_out = _split(everything, config)
-    mean, scale = _standardize(config.standardize, rows, test, held_out)
-    parts = {"train": rows, "validation": held_out, "test": test}
-    sizes = {name: len(part.y) for name, part in parts.items() if part is not None}
-    tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in sizes.items()))
-
-    X, y = jax.device_put(rows.X), jax.device_put(rows.y)
-    report = _check_sample(X, y, config)
-    tell(f"gradient check: {report.summary()}")
-    if not report:
-        raise GradientCheckError(report)
-
-    start = time.perf_counter()
-    status, params, steps, params_step, history = _train(X, y, held_out, config, callback)
-    seconds = time.perf_counter() - start
-
-    model = Model.from_standardized(params, mean, scale, rows.features, rows.labels)
-    summary = {
-        "status": status,
-        "steps": steps,
-        "params_step": params_step,
-        "seconds": round(seconds, 3),
-        "train": evaluate(params, rows),
-        "test": None if test is None else evaluate(params, test),
-        "gradient_check": report.summary(),
-        "data": {
-            "name": rows.name,
-            "rows": sizes,
-            "features": len(rows.features),
-            "labels": list(rows.labels),
-        },
-        "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
-        "device": str(X.device),
-    }
     files = {
-        CONFIG_FILE: config.to_toml().encode(),
-        MODEL_FILE: model.to_bytes(),
-        "metrics.jsonl": _metrics(history).encode(),
-        "summary.json": (json.dumps(_finite(summary), indent=2) + "\n").encode(),
+        folder.CONFIG: config.to_toml(),
+        folder.MODEL: model.to_bytes(),
+        folder.METRICS: metrics_lines(trained.history),
+        folder.SUMMARY: to_json(summary, indent=2) + "\n",
     }
     folder.write(target, files, overwrite=config.overwrite)
     return Run(target, model, summary)
 
 
-def _train(
-    X: jax.Array,
-    y: jax.Array,
-    held_out: Dataset | None,
-    config: TrainConfig,
-    callback: Callable[[Progress], bool | None] | None,
-) -> tuple[str, Params, int, int, History]:
+def _prepare(config: TrainConfig, tell: Callable[[str], None]) -> Parts:
+    rows = load(config)
+    tell(describe(rows))
+    parts = make_parts(rows, config)
+    sizes = (f"{size} rows to {name}" for name, size in parts.sizes().items())
+    tell("split: " + ", ".join(sizes))
+    return parts
+
+
+class _Trained(NamedTuple):
+    """How a run came out; its parameters (host arrays) are those after ``params_step`` steps."""
+
+    status: str
+    why: str
+    params: Params
+    steps: int
+    params_step: int
+    history: History
+    seconds: float
+    devices: Sequence[Any]
+
+
+def _train(parts: Parts, config: TrainConfig, callback: Callback | None) -> _Trained:
+    devices = _devices_for(parts.train, config)
+    X, y, s = _place(parts.train, devices)
+    start = time.perf_counter()
     try:
         result = train(
             core.zeros(X.shape[1], X.dtype),
             X,
             y,
             config.make_optimizer(),
+            sample_weight=s,
             steps=config.steps,
             batch_size=config.batch_size,
             l2=config.l2,
             key=jax.random.key(config.seed),
-            validation=None if held_out is None else (held_out.X, held_out.y),
+            validation=None if parts.validation is None else _place(parts.validation, devices),
             validate_every=config.validate_every,
             patience=config.patience,
             callback=callback,
         )
+        status, why = result.status.name.lower(), result.status.value
+        if result.status is Status.STOPPED_BY_CALLBACK:
+            status, why = "interrupted", "interrupted"
+        steps, params_step = result.steps, result.params_step
     except DivergedError as error:
-        return "diverged", error.params, error.step, max(0, error.step - 1), error.history
-    status = result.status.name.lower()
-    return status, result.params, result.steps, result.params_step, result.history
+        result, status, why = error, "diverged", error.why
+        steps, params_step = error.step, max(0, error.step - 1)
+    return _Trained(
+        status=status,
+        why=why,
+        params=jax.device_get(result.params),
+        steps=steps,
+        params_step=params_step,
+        history=result.history,
+        seconds=time.perf_counter() - start,
+        devices=devices,
+    )
 
 
-def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
-    """Loss (nats), accuracy, area under the ROC curve and Brier score of a model on rows.
+def _devices_for(rows: Dataset, config: TrainConfig) -> list[Any]:
+    # A mini-batch is small, and its rows lie anywhere.
+    share = 1 if config.batch_size else max(1, rows.X.nbytes // _BYTES_PER_DEVICE)
+    return jax.devices()[:share]
 
-    With soft labels, accuracy and the area are None; so is the area with one label only.
-    """
-    with extra("data"):
-        from sklearn.metrics import roc_auc_score
-    a = np.asarray(batch.probabilities(params, rows.X), np.float64)
-    y = rows.y.astype(np.float64)
-    hard = bool(np.isin(y, (0, 1)).all())
-    both = hard and 0 < y.mean() < 1
+
+def _place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    if len(devices) == 1:
+        return jax.device_put(rows.X), jax.device_put(rows.y), None
+    return shard.split_rows(rows.X, rows.y, devices=devices)
+
+
+def _summary(parts: Parts, trained: _Trained, report: Report) -> dict[str, Any]:
+    rows, test = parts.train, parts.test
     return {
-        "loss": float(batch.loss(params, rows.X, rows.y)),
-        "accuracy": float(np.mean((a >= 0.5) == y)) if hard else None,
-        "roc_auc": float(roc_auc_score(y, a)) if both else None,
-        "brier": float(np.mean((a - y) ** 2)),
+        "status": trained.status,
+        "why": trained.why,
+        "steps": trained.steps,
+        "params_step": trained.params_step,
+        "seconds": round(trained.seconds, 3),
+        "train": evaluate(trained.params, rows),
+        "test": None if test is None else evaluate(trained.params, test),
+        "gradient_check": report.summary(),
+        "data": {
+            "name": rows.name,
+            "rows": parts.sizes(),
+            "features": len(rows.features),
+            "labels": list(rows.labels),
+        },
+        "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
+        "device": trained.devices[0].device_kind,
+        "devices": len(trained.devices),
     }
 
 
-def _split(
-    everything: Dataset, config: TrainConfig
-) -> tuple[Dataset, Dataset | None, Dataset | None]:
-    rows, test, held_out = everything, None, None
-    if config.test_fraction:
-        rows, test = data.split(rows, config.test_fraction, seed=config.seed)
-    if config.validation_fraction:
-        share = config.validation_fraction / (1 - config.test_fraction)
-        rows, held_out = data.split(rows, share, seed=config.seed)
-    return rows, test, held_out
-
-
-def _standardize(
-    wanted: bool, rows: Dataset, *others: Dataset | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Standardise all of them in place by the mean and standard deviation of ``rows``."""
-    d, dtype = rows.X.shape[1], rows.X.dtype
-    mean, scale = np.zeros(d, dtype), np.ones(d, dtype)
-    if not wanted:
-        return mean, scale
-    mean[:] = rows.X.mean(axis=0, dtype=np.float64)
-    scale[:] = rows.X.std(axis=0, dtype=np.float64)
-    # A constant column stays constant: its deviation is rounding, and no scale.
-    scale[scale <= 8 * np.finfo(dtype).eps * abs(mean)] = 1
-    for part in (rows, *others):
-        if part is not None:
-            part.X[:] -= mean
-            part.X[:] /= scale
-    return mean, scale
-
-
-def _check_sample(X: jax.Array, y: jax.Array, config: TrainConfig) -> Report:
+def _check_sample(rows: Dataset, config: TrainConfig) -> Report:
     """Judge the gradient on a sample of the rows, at a point where nothing is zero."""
+    m, d = rows.X.shape
     rng = np.random.default_rng(config.seed)
-    index = np.sort(rng.choice(len(X), min(len(X), _ROWS_CHECKED), replace=False))
-    w = rng.standard_normal(X.shape[1]) / np.sqrt(X.shape[1])
-    params = Params(jnp.asarray(w, X.dtype), jnp.asarray(0.5, X.dtype))
-    return check_gradient_at(params, X[index], y[index], l2=config.l2)
-
-
-def _describe(rows: Dataset) -> str:
-    counts = [int(np.sum(rows.y == label)) for label in (0, 1)]
-    soft = len(rows.y) - sum(counts)
-    labels = ", ".join(
-        f"label {i} = {name} ({count})"
-        for i, (name, count) in enumerate(zip(rows.labels, counts, strict=True))
-    )
-    return f"data: {rows.name}, {len(rows.y)} rows x {len(rows.features)} features; {labels}" + (
-        f", {soft} soft labels between them" if soft else ""
-    )
-
-
-def _metrics(history: History) -> str:
-    """One JSON object for the parameters after each number of steps, 0 included."""
-    validation = dict(zip(history.validation_step, history.validation_loss, strict=True))
-    lines = []
-    for t, (loss, norm) in enumerate(zip(history.loss, history.grad_norm, strict=True)):
-        line = {"step": t, "loss": loss, "grad_norm": norm}
-        if t in validation:
-            line["validation_loss"] = validation[t]
-        lines.append(line)
-    if len(lines) in validation:  # after the last step, whose own loss nobody asked for
-        lines.append({"step": len(lines), "validation_loss": validation[len(lines)]})
-    return "".join(json.dumps(_finite(line)) + "\n" for line in lines)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    index = np.sort(rng.choice(m, min(m, _ROWS_CHECKED), replace=False))
+    w = rng.standard_normal(d) / np.sqrt(d)
+    params = Params(jnp.asarray(w, rows.X.dtype), jnp.asarray(0.5, rows.X.dtype))
+    X, y = jax.device_put(rows.X[index]), jax.device_put(rows.y[index])
+    return check_gradient_at(params, X, y, l2=config.l2)

@@ -18,8 +18,16 @@ from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
 from jaxlr.core import Params
-from jaxlr.train.optimizer import Optimizer, State, from_optax
-from jaxlr.train.record import HeldOut, Progress, Record, Result, Status, check_count
+from jaxlr.train.optimizer import Optimizer, State, as_optimizer
+from jaxlr.train.record import (
+    HeldOut,
+    Progress,
+    Record,
+    Result,
+    Status,
+    ValidationRows,
+    check_count,
+)
 
 _NO_ROW = -1  # fills the last mini-batch of an epoch
 _LOOK_EVERY = 100  # steps between two looks at the losses, each of which waits for the device
@@ -29,14 +37,14 @@ def train(
     params: Params,
     X: ArrayLike,
     y: ArrayLike,
-    optimizer: Optimizer | optax.GradientTransformation,
+    optimizer: Optimizer | optax.GradientTransformation | optax.MultiSteps,
     *,
     steps: int,
     batch_size: int | None = None,
     l2: float = 0.0,
     sample_weight: ArrayLike | None = None,
     key: Array | None = None,
-    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    validation: ValidationRows | None = None,
     validate_every: int = 1,
     patience: int | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
@@ -49,7 +57,7 @@ def train(
         Where to start, for instance ``jaxlr.zeros(d)``.
     X, y, sample_weight, l2
         As for `jaxlr.loss_and_grads`.
-    optimizer : Optimizer or optax.GradientTransformation
+    optimizer : Optimizer, optax.GradientTransformation or optax.MultiSteps
         ``plain(alpha)``, or anything of optax.
     steps : int
         Number of updates.
@@ -58,7 +66,7 @@ def train(
         weight once, in an order that depends on ``key`` and the epoch alone.
     key : jax.random key, optional
         For the order of mini-batches; ``jax.random.key(0)`` unless given.
-    validation : (X, y), optional
+    validation : (X, y) or (X, y, sample_weight), optional
         Held-out rows. Their loss, without penalty, is taken before the first step and every
         ``validate_every`` steps, and the parameters with the smallest one are returned.
     patience : int, optional
@@ -74,6 +82,8 @@ def train(
     ------
     ValueError
         For the rows as `jaxlr.loss_and_grads`, and for settings out of range.
+    TypeError
+        If ``optimizer`` is none, or one that calls the loss by itself.
     DivergedError
         If the loss stops being finite. The losses are looked at every 100 steps and at the
         end, so that the loop need not wait for the device at each; the error names the step.
@@ -87,8 +97,7 @@ def train(
     >>> print(f"{result.status.value}: w = {w[0]:.2f}, b = {b:.2f}")
     all steps done: w = 0.91, b = -1.36
     """
-    if isinstance(optimizer, optax.GradientTransformation):
-        optimizer = from_optax(optimizer)
+    optimizer = as_optimizer(optimizer)
     params, X, y, s = batch.check_rows(params, X, y, sample_weight)
     batch.check_penalty(l2)
     check_count("steps", steps, least=0)
@@ -99,11 +108,16 @@ def train(
     held_out = HeldOut(params, validation, validate_every, patience)
 
     mesh = shard.mesh_of(X) if batches is None else None
+    # XLA's devices on a CPU share one pool of threads: with several sums over devices under way,
+    # the parts of one can hold all threads while those of another wait for theirs, for good.
+    one_at_a_time = mesh is not None and jax.default_backend() == "cpu"
     state, good = optimizer.init(params), params
     record, status = Record(), Status.STEPS_DONE
     for t in range(steps):
         rows = batches.at(t) if batches else None
         J, grads, norm, good = _gradient(params, good, X, y, s, l2, rows, mesh=mesh)
+        if one_at_a_time:
+            jax.block_until_ready(J)
         params, state = _update(params, grads, state, J, step=optimizer.step)
         record.append(J, norm)
         if len(record) % _LOOK_EVERY == 0:

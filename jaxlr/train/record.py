@@ -8,8 +8,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxlr import batch
+from jaxlr import batch, shard
 from jaxlr.core import Params
+
+ValidationRows = (
+    tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
+)  # X, y, and sample_weight
 
 
 class Status(enum.Enum):
@@ -64,17 +68,18 @@ class Result(NamedTuple):
 class DivergedError(ArithmeticError):
     """The loss or its gradient stopped being finite after ``step`` updates.
 
-    ``params`` are the last parameters at which both were finite, those of one update before (or
-    the first); ``history`` is all that was seen until then.
+    ``why`` says so, and what to do. ``params`` are the last parameters at which both were finite,
+    those of one update before (or the first); ``history`` is all that was seen until then.
     """
 
     def __init__(self, step: int, params: Params, history: History) -> None:
         self.step, self.params, self.history = step, params, history
-        super().__init__(
-            f"the loss or its gradient is no longer finite after {step} updates. Try a smaller "
-            "alpha, or standardise the features (mean 0, standard deviation 1). The last good "
-            "parameters are in this error's .params"
-        )
+        rescale = "standardise the features (mean 0, standard deviation 1)"
+        advice = f"Try a smaller alpha, or {rescale}"
+        if step == 0:
+            advice = f"No learning rate helps, for no step was taken yet: {rescale}"
+        self.why = f"the loss or its gradient is not finite after {step} updates. {advice}"
+        super().__init__(f"{self.why}. The last good parameters are in this error's .params")
 
 
 class HeldOut:
@@ -83,41 +88,47 @@ class HeldOut:
     def __init__(
         self,
         params: Params,
-        rows: tuple[ArrayLike, ArrayLike] | None,
+        rows: ValidationRows | None,
         every: int,
         patience: int | None,
     ) -> None:
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.best: tuple[Params, int] | None = None
+        self.best_loss, self.since_best = float("inf"), 0
         self.rows, self.every, self.patience = None, every, patience
         if rows is None:
             if patience is not None:
                 raise ValueError("patience needs validation=(X, y) to watch")
             return
+        if len(rows) not in (2, 3):
+            raise ValueError(
+                f"validation has {len(rows)} parts: pass (X, y) or (X, y, sample_weight)"
+            )
         check_count("validate_every", every)
         if patience is not None:
             check_count("patience", patience)
-        _, X, y, _ = batch.check_rows(params, *rows, None)
-        self.rows = X, y
+        X, y, s = rows if len(rows) == 3 else (*rows, None)
+        _, X, y, s = batch.check_rows(params, X, y, s)
+        self.rows, self.mesh = (X, y, s), shard.mesh_of(X)
+        self.best = params, 0
         self.look(params, after=0)
 
     def look(self, params: Params, after: int) -> float | None:
         """Take the loss if it is time to, and keep the parameters if they are the best."""
         if self.rows is None or after % self.every:
             return None
-        loss = float(batch.compiled_mean_loss(params, *self.rows, None, 0.0, mesh=None))
+        loss = float(batch.compiled_mean_loss(params, *self.rows, 0.0, mesh=self.mesh))
         self.steps.append(after)
         self.losses.append(loss)
-        if self.best is None or loss < min(self.losses[:-1]):
-            self.best = params, after
+        self.since_best += 1
+        if loss < self.best_loss:
+            self.best, self.best_loss, self.since_best = (params, after), loss, 0
         return loss
 
     def is_over(self) -> bool:
         """Whether patience has run out."""
-        if self.best is None or self.patience is None:
-            return False
-        return len(self.steps) - 1 - self.steps.index(self.best[1]) >= self.patience
+        return self.patience is not None and self.since_best >= self.patience
 
 
 class Record:
@@ -157,7 +168,9 @@ class Record:
         )
 
 
-def check_count(name: str, value: int, least: int = 1) -> None:
-    """Raise ValueError unless ``value`` is a whole number of at least ``least``."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} is {value!r}: it must be a whole number of at least {least}")
+def check_count(name: str, value: int, least: int = 1, most: float = float("inf")) -> None:
+    """Raise ValueError unless ``value`` is a whole number from ``least`` to ``most``."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        limit = f"of at least {least}" if most == float("inf") else f"from {least} to {most}"
+        raise ValueError(f"{name} is {value!r}: it must be a whole number {limit}")

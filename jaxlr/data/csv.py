@@ -1,101 +1,19 @@
-"""Rows in: the built-in data set and CSV files, as arrays that JAX takes without a copy."""
+"""CSV files with a header: their columns as numbers, and what is wrong with them, by place."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jaxlr.data.dataset import DataError, Dataset, aligned_empty
 from jaxlr.extras import extra
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BUILT_IN = "breast_cancer"
-
-
-class DataError(ValueError):
-    """Data that cannot be used; the message says where it is wrong and what to do."""
-
-
-class Dataset(NamedTuple):
-    """Examples with their names.
-
-    ``X`` (n, d) and ``y`` (n,) in one floating-point type, ``y`` in [0, 1]; ``labels`` are the
-    names of labels 0 and 1, ``features`` (d,) those of the columns.
-    """
-
-    X: np.ndarray
-    y: np.ndarray
-    features: tuple[str, ...]
-    labels: tuple[str, str]
-    name: str
-
-    def rows(self, index: np.ndarray) -> "Dataset":
-        """Take some of the rows."""
-        X = aligned_empty((len(index), self.X.shape[1]), self.X.dtype)
-        np.take(self.X, index, axis=0, out=X)
-        return self._replace(X=X, y=self.y[index])
-
-
-def load(
-    source: str | Path,
-    *,
-    target: str | None = None,
-    exclude: Collection[str] = (),
-    positive: str | None = None,
-    dtype: DTypeLike = np.float32,
-) -> Dataset:
-    """Load the built-in data set by its name, or a CSV file by its path.
-
-    Parameters
-    ----------
-    source : str or Path
-        ``"breast_cancer"``, or the path of a CSV file with a header.
-    target : str, optional
-        Column with the labels; needed for a file.
-    exclude : collection of str
-        Columns that are no features.
-    positive : str, optional
-        Label to be 1. Without it, that is the later one in sorted order.
-    dtype
-        Type of X and y.
-
-    Raises
-    ------
-    DataError
-        If the data cannot be used, naming the file, the column and the row (counted from 1
-        below the header).
-
-    Examples
-    --------
-    >>> data = load("breast_cancer")
-    >>> data.X.shape, data.labels
-    ((569, 30), ('malignant', 'benign'))
-    """
-    if str(source) == BUILT_IN and not Path(source).exists():
-        if target or exclude:
-            raise DataError(f"{BUILT_IN} has its own target and features: name none")
-        return breast_cancer(positive=positive, dtype=dtype)
-    return read_csv(source, target=target, exclude=exclude, positive=positive, dtype=dtype)
-
-
-def breast_cancer(*, positive: str | None = None, dtype: DTypeLike = np.float32) -> Dataset:
-    """Wisconsin diagnostic breast cancer, 569 x 30, as scikit-learn bundles it.
-
-    References
-    ----------
-    W. Wolberg, O. Mangasarian, N. Street, W. Street, UCI Machine Learning Repository, 1995.
-    """
-    with extra("data"):
-        from sklearn.datasets import load_breast_cancer
-    bunch: Any = load_breast_cancer()
-    X = aligned_empty(bunch.data.shape, dtype)
-    X[:] = bunch.data
-    labels = tuple(str(name) for name in bunch.target_names)
-    y, (zero, one) = _orient(bunch.target.astype(dtype), (labels[0], labels[1]), positive, BUILT_IN)
-    return Dataset(X, y, tuple(map(str, bunch.feature_names)), (zero, one), BUILT_IN)
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_csv(
@@ -107,7 +25,7 @@ def read_csv(
     dtype: DTypeLike = np.float32,
 ) -> Dataset:
     """Read labelled rows from a CSV file with a header; as `load`."""
-    table = _read_table(path)
+    table = _read_table(path, ignore=exclude)
     names = table.column_names
     if target is None:
         raise DataError(f"{path}: name the column of the labels (--target), one of {_list(names)}")
@@ -141,7 +59,7 @@ def read_features(
     DataError
         If one of the columns is missing, or another is there that is not in ``ignore``.
     """
-    table = _read_table(path)
+    table = _read_table(path, ignore=ignore)
     _check_present(features, table.column_names, path)
     unknown = [name for name in table.column_names if name not in {*features, *ignore}]
     if unknown:
@@ -152,66 +70,51 @@ def read_features(
     return _matrix(table, features, path, dtype)
 
 
-def split(data: Dataset, fraction: float, *, seed: int) -> tuple[Dataset, Dataset]:
-    """Split off a random ``fraction`` of the rows, with the labels in the same proportions.
-
-    Soft labels are split without regard to their values.
-    """
-    with extra("data"):
-        from sklearn.model_selection import train_test_split
-    hard = np.isin(data.y, (0, 1)).all()
-    try:
-        rest, part = train_test_split(
-            np.arange(len(data.y)),
-            test_size=fraction,
-            random_state=seed,
-            stratify=data.y if hard else None,
-        )
-    except ValueError as error:
-        raise DataError(
-            f"{data.name}: {len(data.y)} rows cannot be split at {fraction:g}: {error}"
-        ) from error
-    return data.rows(np.asarray(rest)), data.rows(np.asarray(part))
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Uninitialised array whose memory starts at a multiple of 64 bytes.
-
-    ``jax.device_put`` takes such an array on a CPU as it is, and copies any other.
-
-    Examples
-    --------
-    >>> aligned_empty((3, 2), np.float32).ctypes.data % 64
-    0
-    """
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def _read_table(path: str | Path) -> "pa.Table":
+def _read_table(path: str | Path, *, ignore: Collection[str]) -> "pa.Table":
     with extra("data"):
         import pyarrow as pa
         from pyarrow import csv
     if not Path(path).is_file():
-        raise DataError(f"{path}: no such file (the built-in data set is {BUILT_IN!r})")
+        raise DataError(f"{path}: no such file (the built-in data set is called breast_cancer)")
     try:
+        _check_first_line(path)
         table = csv.read_csv(path)
     except pa.ArrowException:
         table = _read_table_again(path)
     except OSError as error:
         raise DataError(f"{path}: not readable: {error.strerror}") from error
-    names = _column_names(table, path)
+    _check_header(_column_names(table, path), ignore, path)
+    if table.num_rows == 0:
+        raise DataError(f"{path}: there is no row below the header")
+    return table
+
+
+def _check_first_line(path: str | Path) -> None:
+    """Refuse what reads as one column only because it is no CSV file in UTF-8."""
+    with Path(path).open("rb") as file:
+        line = file.readline(1 << 16)
+    if line.startswith(_BYTE_ORDER_MARKS) or b"\0" in line:
+        raise DataError(f"{path}: this is UTF-16, or no text: save the file as CSV in UTF-8")
+    for separator, name in ((b";", "semicolons"), (b"\t", "tabs")):
+        if separator in line and b"," not in line:
+            raise DataError(
+                f"{path}: the columns of the header are separated by {name}: save the file with "
+                "commas (and with points in its numbers)"
+            )
+
+
+def _check_header(names: list[str], ignore: Collection[str], path: str | Path) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: these column names stand in the header twice: {_list(twice)}")
     if all(_is_number(name) for name in names):
         raise DataError(f"{path}: the first line must name the columns, and holds only numbers")
-    if table.num_rows == 0:
-        raise DataError(f"{path}: there is no row below the header")
-    return table
+    nameless = [i + 1 for i, name in enumerate(names) if not name and name not in ignore]
+    if nameless:
+        raise DataError(
+            f"{path}: column {nameless[0]} has no name. If it only counts the rows, as the index "
+            "that pandas writes does, leave it out (--exclude ''); else name it"
+        )
 
 
 def _read_table_again(path: str | Path) -> "pa.Table":
@@ -273,7 +176,8 @@ def _numbers(table: "pa.Table", name: str, path: str | Path) -> np.ndarray:
     import pyarrow as pa
 
     column = table.column(name)
-    _check_no_gap(table, name, path)
+    leave_out = f", or leave the column out (--exclude {name!r})"
+    _check_no_gap(table, name, path, leave_out)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
@@ -281,7 +185,7 @@ def _numbers(table: "pa.Table", name: str, path: str | Path) -> np.ndarray:
         row = next((i for i, value in enumerate(values) if not _is_number(value)), 0)
         raise DataError(
             f"{path}: column {name!r} holds {str(values[row])!r} in row {row + 1}, no number. "
-            f"Turn it into numbers, or leave the column out (--exclude {name!r})"
+            f"Turn it into numbers{leave_out}"
         )
     return column.to_numpy()
 
@@ -298,8 +202,10 @@ def _labels(
         values = column.to_numpy()
         inside = np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1
         if inside and values.min() < values.max():  # 0 and 1, or soft labels between them
-            return _orient(values.astype(np.float64), ("0", "1"), positive, where)
+            return orient(values.astype(np.float64), ("0", "1"), positive, where)
     found = sorted(column.unique().to_pylist())
+    if len(found) == 1:
+        raise DataError(f"{where} is {found[0]!r} in every row: there is nothing to learn")
     if len(found) != 2:
         raise DataError(
             f"{where} holds {len(found)} different labels ({_list(found)}). Two are needed, or "
@@ -308,10 +214,10 @@ def _labels(
     y = np.array([value == found[1] for value in column.to_pylist()], np.float64)
     # As CSV files spell them: true, not True.
     zero, one = (str(v).lower() if isinstance(v, bool) else str(v) for v in found)
-    return _orient(y, (zero, one), positive, where)
+    return orient(y, (zero, one), positive, where)
 
 
-def _orient(
+def orient(
     y: np.ndarray, labels: tuple[str, str], positive: str | None, where: str
 ) -> tuple[np.ndarray, tuple[str, str]]:
     """Turn labels round where ``positive`` asks for it."""
@@ -322,7 +228,7 @@ def _orient(
     raise DataError(f"{where} has the labels {_list(labels)}, and no {positive!r} (--positive)")
 
 
-def _check_no_gap(table: "pa.Table", name: str, path: str | Path) -> None:
+def _check_no_gap(table: "pa.Table", name: str, path: str | Path, otherwise: str = "") -> None:
     column = table.column(name)
     gaps = np.flatnonzero(column.is_null().to_numpy())
     if column.type == "string":
@@ -330,8 +236,7 @@ def _check_no_gap(table: "pa.Table", name: str, path: str | Path) -> None:
     if len(gaps):
         raise DataError(
             f"{path}: column {name!r} has no value in row {gaps[0] + 1} ({len(gaps)} of "
-            f"{table.num_rows} rows). Fill in or drop such rows, or leave the column out "
-            f"(--exclude {name!r})"
+            f"{table.num_rows} rows). Fill in or drop such rows{otherwise}"
         )
 
 

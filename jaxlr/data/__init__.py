@@ -1,0 +1,18 @@
+"""Rows in: the built-in data set and CSV files, as arrays that JAX takes without a copy."""
+
+from jaxlr.data.csv import read_csv, read_features
+from jaxlr.data.dataset import DataError, Dataset, aligned_empty, split
+from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, load
+
+__all__ = [
+    "BUILT_IN",
+    "DataError",
+    "Dataset",
+    "absolute",
+    "aligned_empty",
+    "breast_cancer",
+    "load",
+    "read_csv",
+    "read_features",
+    "split",
+]

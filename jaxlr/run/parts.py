@@ -1,0 +1,82 @@
+"""The rows of a run, parted for training, validation and test, in the space training uses."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlr import data
+from jaxlr.data import Dataset
+from jaxlr.run.config import TrainConfig
+
+
+class Parts(NamedTuple):
+    """Rows to train on, and those held out, as ``(x - mean) / scale``, in the config's type.
+
+    ``mean`` and ``scale`` (d,), in float64, are those of the training rows; 0 and 1 where the
+    config does not standardise.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def sizes(self) -> dict[str, int]:
+        """Rows in each part there is."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: len(part.y) for name, part in parts.items() if part is not None}
+
+
+def load(config: TrainConfig) -> Dataset:
+    """All rows, in float64: a large offset must not eat a column before it is standardised."""
+    return data.load(
+        config.data,
+        target=config.target,
+        exclude=config.exclude,
+        positive=config.positive,
+        dtype=np.float64,
+    )
+
+
+def make_parts(rows: Dataset, config: TrainConfig) -> Parts:
+    """Split and standardise as ``config`` says.
+
+    Raises
+    ------
+    DataError
+        If there are too few rows, or values too large for the config's type.
+    """
+    train, test, held_out = np.arange(len(rows.y)), None, None
+    if config.test_fraction:
+        train, test = data.split(rows.y, config.test_fraction, seed=config.seed)
+    if config.validation_fraction:
+        share = config.validation_fraction / (1 - config.test_fraction)
+        rest, chosen = data.split(rows.y[train], share, seed=config.seed)
+        train, held_out = train[rest], train[chosen]
+    d = rows.X.shape[1]
+    mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
+
+    def part(index: np.ndarray) -> Dataset:
+        return rows.rows(index, mean=mean, scale=scale, dtype=config.dtype)
+
+    return Parts(
+        train=part(train),
+        validation=None if held_out is None else part(held_out),
+        test=None if test is None else part(test),
+        mean=mean,
+        scale=scale,
+    )
+
+
+def describe(rows: Dataset) -> str:
+    """Name, size and labels in one line."""
+    counts = [int(np.sum(rows.y == label)) for label in (0, 1)]
+    soft = len(rows.y) - sum(counts)
+    labels = ", ".join(
+        f"label {i} = {name} ({count})"
+        for i, (name, count) in enumerate(zip(rows.labels, counts, strict=True))
+    )
+    between = f", {soft} soft labels between them" if soft else ""
+    size = f"{len(rows.y)} rows x {len(rows.features)} features"
+    return f"data: {rows.name}, {size}; {labels}{between}"

@@ -1,0 +1,59 @@
+"""What a run says about itself: how good its model is, and what happened at each step."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxlr import batch
+from jaxlr.core import Params
+from jaxlr.data import Dataset
+from jaxlr.extras import extra
+from jaxlr.train import History
+
+
+def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
+    """Loss (nats), accuracy, area under the ROC curve and Brier score of a model on rows.
+
+    With soft labels, accuracy and the area are None; so is the area with one label only.
+    """
+    with extra("data"):
+        from sklearn.metrics import roc_auc_score
+    a = np.asarray(batch.probabilities(params, rows.X), np.float64)
+    y = rows.y.astype(np.float64)
+    hard = bool(np.isin(y, (0, 1)).all())
+    both = hard and 0 < y.mean() < 1
+    return {
+        "loss": float(batch.loss(params, rows.X, rows.y)),
+        "accuracy": float(np.mean((a >= 0.5) == y)) if hard else None,
+        "roc_auc": float(roc_auc_score(y, a)) if both else None,
+        "brier": float(np.mean((a - y) ** 2)),
+    }
+
+
+def metrics_lines(history: History) -> str:
+    """One JSON object for the parameters after each number of steps, 0 included."""
+    validation = dict(zip(history.validation_step, history.validation_loss, strict=True))
+    lines = []
+    for t, (loss, norm) in enumerate(zip(history.loss, history.grad_norm, strict=True)):
+        line = {"step": t, "loss": loss, "grad_norm": norm}
+        if t in validation:
+            line["validation_loss"] = validation[t]
+        lines.append(line)
+    if len(lines) in validation:  # after the last step, whose own loss nobody asked for
+        lines.append({"step": len(lines), "validation_loss": validation[len(lines)]})
+    return "".join(to_json(line) + "\n" for line in lines)
+
+
+def to_json(value: dict[str, Any], indent: int | None = None) -> str:
+    """JSON, which has no NaN and no infinity: null stands for them."""
+    return json.dumps(_finite(value), indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
