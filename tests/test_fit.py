@@ -233,7 +233,7 @@ BAD = {
     "y is 2.0 in row 0": lambda X, y: (X, y * 0 + 2, {}),
     "l2 is -1": lambda X, y: (X, y, {"l2": -1.0}),
     r"offset has shape \(3,\)": lambda X, y: (X, y, {"offset": np.ones(3)}),
-    "offset is not finite in row 4": lambda X, y: (X, y, {"offset": np.r_[1:5, np.nan, 6 : len(y) + 1]}),
+    "offset is not finite in row 4": lambda X, y: (X, y, {"offset": np.r_[:4, np.nan, 5 : len(y)]}),
     r"init has w \(2,\)": lambda X, y: (X, y, {"init": jaxlr.zeros(2)}),
 }  # fmt: skip
 

@@ -13,16 +13,24 @@ from typing import Any
 
 import numpy as np
 
+_PAUSE = 0.02
 BENCH = Path(__file__).parents[1] / "bench.py"
 
 
 def interleaved(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run in each round, after one round of warming up."""
+    """Seconds of each run in each round, after one round of warming up.
+
+    Each round starts with another contender, so that none has always the same one before it, and
+    a pause lets the threads of that one go to sleep: those of OpenMP spin for a while.
+    """
     for run in runs.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
+    names = list(runs)
+    for i in range(rounds):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            run = runs[name]
+            time.sleep(_PAUSE)
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
