@@ -319,3 +319,33 @@ def test_main_leaves_a_jax_that_has_started_as_it_is(capsys):
     assert main(["explain"]) == 0
     assert dict(jax.config.values) == before
     assert jax.devices() == devices
+
+
+def test_fit_prints_coefficients_and_certificate(folder, capsys):
+    arguments = ["fit", "rows.csv", "--target", "y", "--exclude", "id"]
+    assert main([*arguments, "--out", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "standard error" in out
+    assert "converged: largest gradient entry" in out
+    assert main(["predict", "run", "rows.csv", "--exclude", "id"]) == 0
+    assert main(["explain", "run"]) == 0
+    assert main([*arguments, "--out", "other", "--max-steps", "1"]) == 3
+    assert "not converged" in capsys.readouterr().err
+    assert (folder / "other" / "params.safetensors").is_file()
+
+
+def test_fit_of_separated_labels_exits_with_3_and_names_columns(folder, capsys):
+    (folder / "rows.csv").write_text("dose,y\n1,a\n2,a\n3,b\n4,b\n")
+    assert main(["fit", "rows.csv", "--target", "y", "--out", "run"]) == 3
+    err = capsys.readouterr().err
+    assert "told apart without error by 'dose'" in err
+    assert "l2 > 0" in err
+
+
+def test_cv_prints_a_table_of_penalties(folder, capsys):
+    arguments = ["cv", "rows.csv", "--target", "y", "--exclude", "id", "--l2", "0.01", "1"]
+    assert main([*arguments, "--out", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "log-loss" in out
+    assert " *" in out
+    assert "converged" in out

@@ -21,8 +21,8 @@ ALLOWED = {
     "batch": {"core", "shard"},
     "train": {"core", "shard", "batch"},
     "solve": {"core", "shard", "batch"},
-    "run": {"core", "shard", "batch", "train", "check", "data", "extras"},
-    "cli": {"core", "shard", "batch", "train", "check", "data", "extras", "run"},
+    "run": {"core", "shard", "batch", "train", "solve", "check", "data", "extras"},
+    "cli": {"core", "shard", "batch", "train", "solve", "check", "data", "extras", "run"},
 }
 AUTODIFF = {
     "grad", "value_and_grad", "vjp", "jvp", "linearize", "linear_transpose", "hessian",

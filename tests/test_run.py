@@ -1,5 +1,6 @@
 """A training run: the config, the model it writes, and a folder that is whole or not there."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -14,7 +15,19 @@ from safetensors.numpy import save
 import jaxlr
 from jaxlr import core, data
 from jaxlr.core import Params
-from jaxlr.run import GradientCheckError, Model, RunFolderError, TrainConfig, run_training
+from jaxlr.run import (
+    CvConfig,
+    FitConfig,
+    GradientCheckError,
+    Model,
+    RunConfig,
+    RunFolderError,
+    TrainConfig,
+    folder,
+    run_cv,
+    run_fit,
+    run_training,
+)
 from jaxlr.run.summary import evaluate
 
 
@@ -270,3 +283,73 @@ def test_metrics_are_those_of_scikit_learn():
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(rows.y, a))
     soft = evaluate(core.zeros(30), rows._replace(y=rows.y * np.float32(0.5)))
     assert (soft["accuracy"], soft["roc_auc"]) == (None, None)
+
+
+def test_a_fit_is_written_with_its_certificate(tmp_path):
+    run = run_fit(FitConfig(l2=0.01, test_fraction=0.2, out=str(tmp_path / "run")))
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted(folder.FILES)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert summary["status"] == "converged"
+    assert summary["why"].startswith("converged: largest gradient entry")
+    assert summary["certificate"]["gradient"] <= 1e-8
+    assert summary["test"]["accuracy"] >= 0.95
+    lines = [json.loads(v) for v in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["gradient"] == summary["certificate"]["gradient"]
+    assert [line["steps"] for line in lines] == sorted(line["steps"] for line in lines)
+    assert RunConfig.load(run.folder).l2 == 0.01
+
+
+def test_the_coefficients_of_a_fit_are_those_of_raw_features(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal([100, 0], [20, 1e-3], (200, 2))
+    y = X[:, 0] / 20 - 5 + rng.logistic(size=200) > 0
+    path = tmp_path / "rows.csv"
+    lines = [f"{a},{b},{int(v)}" for (a, b), v in zip(X, y, strict=True)]
+    path.write_text("\n".join(["a,b,y", *lines]))
+    config = FitConfig(data=str(path), target="y", out=str(tmp_path / "run"), tol=1e-12)
+    run = run_fit(config)
+    direct = jaxlr.fit(X, y, tol=1e-12)
+    errors = direct.standard_errors()
+    found = run.summary["coefficients"]
+    assert [c["name"] for c in found] == ["a", "b", "(intercept)"]
+    values = np.append(direct.params.w, direct.params.b)
+    np.testing.assert_allclose([c["value"] for c in found], values, rtol=1e-9)
+    np.testing.assert_allclose(
+        [c["standard_error"] for c in found], np.append(errors.w, errors.b), rtol=1e-9
+    )
+    np.testing.assert_allclose(Model.load(run.folder).w, direct.params.w, rtol=1e-9)
+
+
+def test_a_fit_without_optimum_names_the_columns(tmp_path):
+    run = run_fit(FitConfig(out=str(tmp_path / "run")))
+    assert run.summary["status"] == "separated"
+    assert "'mean radius'" in run.summary["why"]
+    assert run.summary["coefficients"][0]["standard_error"] is None
+    assert "mean radius" in run.summary["certificate"]["runaway"][0]
+
+
+def test_cross_validation_is_written_with_its_table(tmp_path):
+    config = CvConfig(l2=(1e-3, 1e-2, 1.0), out=str(tmp_path / "run"), choose="one standard error")
+    run = run_cv(config)
+    penalties = run.summary["penalties"]
+    assert [row["l2"] for row in penalties] == [1e-3, 1e-2, 1.0]
+    assert penalties[1]["log_loss"] < penalties[2]["log_loss"]
+    assert run.summary["l2"] in (1e-3, 1e-2)
+    assert run.summary["folds_not_converged"] == 0
+    assert RunConfig.load(run.folder) == dataclasses.replace(config, data="breast_cancer")
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "value"),
+    [(FitConfig, "tol", 0.0), (FitConfig, "l2", -1.0), (FitConfig, "max_steps", 0),
+     (FitConfig, "method", "magic"), (CvConfig, "folds", 1), (CvConfig, "l2", ()),
+     (CvConfig, "l2", (1.0, -1.0)), (CvConfig, "tol", float("nan"))],
+)  # fmt: skip
+def test_settings_of_fits_out_of_range_are_named(kind, setting, value):
+    with pytest.raises(ValueError, match=setting):
+        kind(**{setting: value})
+
+
+def test_a_config_of_no_known_command_is_refused():
+    with pytest.raises(ValueError, match="command is 'fly'"):
+        RunConfig.from_toml("command = 'fly'")

@@ -1,6 +1,6 @@
 """m examples: `core` mapped over the rows, block by block, so that X is read once."""
 
-from jaxlr.batch.checks import check_penalty, check_rows
+from jaxlr.batch.checks import check_features, check_penalty, check_rows
 from jaxlr.batch.curvature import hessian, hessian_product
 from jaxlr.batch.models import (
     Curvature,
@@ -33,6 +33,7 @@ __all__ = [
     "Moment",
     "Rows",
     "View",
+    "check_features",
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",

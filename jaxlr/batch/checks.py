@@ -22,11 +22,19 @@ _LARGEST_WEIGHT = 1e20
 
 
 def check_rows(
-    params: Params, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    params: Params,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    *,
+    finite: bool = True,
 ) -> tuple[Params, Array, Array, Array | None]:
-    """Put the rows on the device and check them, as `loss_and_grads` describes."""
+    """Put the rows on the device and check them, as `loss_and_grads` describes.
+
+    Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
+    """
     params = check_params(params)
-    X = check_features(params, X)
+    X = check_features(params, X, finite=finite)
     y = _check_column("y", y, X, _is_label, _LABELS)
     if sample_weight is None:
         return params, X, y, None
@@ -45,8 +53,8 @@ def check_params(params: Params) -> Params:
     return Params(w, b.astype(w.dtype))
 
 
-def check_features(params: Params, X: ArrayLike) -> Array:
-    """X on the device, of shape (m, d), at least one row, and finite."""
+def check_features(params: Params, X: ArrayLike, *, finite: bool = True) -> Array:
+    """X on the device, of shape (m, d), at least one row, and ``finite``."""
     if hasattr(X, "tocsr"):
         raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
     given = _numbers("X", X, "features")
@@ -60,7 +68,8 @@ def check_features(params: Params, X: ArrayLike) -> Array:
         raise ValueError(f"X has shape {rows.shape}: there is no example in it")
     if rows.shape[1] != len(params.w):
         raise ValueError(f"X has {rows.shape[1]} features (columns), but w has {len(params.w)}")
-    _check_values("X", rows, given, jnp.isfinite, _FEATURES)
+    if finite:
+        _check_values("X", rows, given, jnp.isfinite, _FEATURES)
     return rows
 
 

@@ -1,7 +1,7 @@
 """The command line: arguments in, text, files and exit codes out.
 
 Exit codes: 0 done; 1 a check failed, training diverged, or the input cannot be used; 2 wrong
-arguments; 130 interrupted.
+arguments; 3 a fit did not converge; 130 interrupted.
 """
 
 import os
@@ -16,12 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` unless given); return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        if list(argv) == ["--version"]:
-            print(f"jaxlr {jaxlr.__version__}")
-            return 0
-        with extra("cli"):
-            from jaxlr.cli import commands
-        code = commands.run(argv)
+        code = _run(argv)
         sys.stdout.flush()
         return code
     except MissingExtraError as error:
@@ -38,6 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"jaxlr: {place}{error.strerror or error}", file=sys.stderr)
         _drop_output()
         return 1
+
+
+def _run(argv: Sequence[str]) -> int:
+    if list(argv) == ["--version"]:
+        print(f"jaxlr {jaxlr.__version__}")
+        return 0
+    with extra("cli"):
+        from jaxlr.cli import commands
+    return commands.run(argv)
 
 
 def _drop_output() -> None:

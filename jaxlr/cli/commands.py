@@ -8,6 +8,7 @@ from tyro.conf import subcommand
 
 from jaxlr.cli.check import Check
 from jaxlr.cli.explain import Explain
+from jaxlr.cli.fit import Cv, Fit
 from jaxlr.cli.predict import Predict
 from jaxlr.cli.show import print_error
 from jaxlr.cli.start import start_jax
@@ -20,6 +21,8 @@ def run(argv: Sequence[str]) -> int:
     """Parse ``argv``, run the command, and return the exit code."""
     commands = (
         Annotated[Train, subcommand("train")]
+        | Annotated[Fit, subcommand("fit")]
+        | Annotated[Cv, subcommand("cv")]
         | Annotated[Check, subcommand("check")]
         | Annotated[Explain, subcommand("explain")]
         | Annotated[Predict, subcommand("predict")]

@@ -14,7 +14,7 @@ from jaxlr.check import logistic, ulp
 from jaxlr.cli.show import number, print_line, print_table, ulp_number
 from jaxlr.core import Params
 from jaxlr.data import DataError, load
-from jaxlr.run import Model, TrainConfig
+from jaxlr.run import Model, RunConfig
 from jaxlr.train import check_alpha, check_count
 
 _BOTH = ("by hand", "autodiff", "ULP")
@@ -114,7 +114,7 @@ class Explain:
                 raise ValueError(f"--{name} must be finite in {self.dtype}")
 
     def _row_of(self, folder: str) -> _Example:
-        model, config = Model.load(folder), TrainConfig.load(folder)
+        model, config = Model.load(folder), RunConfig.load(folder)
         rows = load(
             self.data or config.data,
             target=config.target,
@@ -137,7 +137,7 @@ class Explain:
             b=b,
             x=(x - model.mean) / model.scale,
             y=y,
-            alpha=config.alpha if self.alpha is None else self.alpha,
+            alpha=getattr(config, "alpha", 0.1) if self.alpha is None else self.alpha,
             raw=x if config.standardize else None,
         )
 

@@ -16,6 +16,8 @@ from rich.text import Text
 
 from jaxlr.train import Progress
 
+_METRICS = {"loss": "loss", "accuracy": "accuracy", "roc_auc": "ROC AUC", "brier": "Brier score"}
+
 
 def console(*, stderr: bool = False) -> Console:
     """Console that prints text as it is: no markup, no colouring of numbers."""
@@ -65,6 +67,20 @@ def number(value: Any) -> str:
 def ulp_number(value: float) -> str:
     """Write a number of units in the last place in three digits."""
     return f"{value:.3g}"
+
+
+def print_metrics(summary: dict[str, Any]) -> None:
+    """Print how good a run's model is, on each part of the rows."""
+    parts = [part for part in ("train", "test") if summary[part]]
+    rows = [
+        [name, *(_four_digits(summary[part][key]) for part in parts)]
+        for key, name in _METRICS.items()
+    ]
+    print_table(["", *parts], rows)
+
+
+def _four_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 class TrainingProgress:

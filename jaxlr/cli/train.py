@@ -1,15 +1,13 @@
 """``jaxlr train``: a model from data, in a run folder."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from jaxlr.cli.show import TrainingProgress, print_error, print_line, print_table
+from jaxlr.cli.show import TrainingProgress, print_error, print_line, print_metrics
 from jaxlr.data import BUILT_IN
 from jaxlr.run import TrainConfig, run_training
-
-_METRICS = {"loss": "loss", "accuracy": "accuracy", "roc_auc": "ROC AUC", "brier": "Brier score"}
 
 
 @dataclass(frozen=True)
@@ -26,23 +24,11 @@ class Train(TrainConfig):
         """Train; 1 if the loss diverged, 130 if it was interrupted."""
         with TrainingProgress(self.steps) as progress:
             run = run_training(self, tell=progress.tell, callback=progress)
-        _print_metrics(run.summary)
+        print_line("")
+        print_metrics(run.summary)
         if run.summary["status"] == "diverged":
             print_line(f"diverged; written to {run.folder}")
             print_error(f"{run.summary['why']}. The last good parameters are saved")
             return 1
         print_line(f"{run.summary['why']}; written to {run.folder}")
         return 130 if run.summary["status"] == "interrupted" else 0
-
-
-def _print_metrics(summary: dict[str, Any]) -> None:
-    parts = [part for part in ("train", "test") if summary[part]]
-    rows = [
-        [name, *(_number(summary[part][key]) for part in parts)] for key, name in _METRICS.items()
-    ]
-    print_line("")
-    print_table(["", *parts], rows)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

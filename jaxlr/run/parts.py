@@ -1,12 +1,15 @@
 """The rows of a run, parted for training, validation and test, in the space training uses."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxlr import data
+from jaxlr.core import Params
 from jaxlr.data import Dataset
-from jaxlr.run.config import TrainConfig
+from jaxlr.run.config import RunConfig
+from jaxlr.run.model import Model
 
 
 class Parts(NamedTuple):
@@ -22,13 +25,26 @@ class Parts(NamedTuple):
     mean: np.ndarray
     scale: np.ndarray
 
+    def model(self, params: Params, config: RunConfig) -> Model:
+        """Make the model of raw features out of parameters for these."""
+        rows = self.train
+        return Model.from_standardized(
+            params,
+            self.mean,
+            self.scale,
+            rows.features,
+            rows.labels,
+            config.target,
+            config.exclude,
+        )
+
     def sizes(self) -> dict[str, int]:
         """Rows in each part there is."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: len(part.y) for name, part in parts.items() if part is not None}
 
 
-def load(config: TrainConfig) -> Dataset:
+def load(config: RunConfig) -> Dataset:
     """All rows, in float64: a large offset must not eat a column before it is standardised."""
     return data.load(
         config.data,
@@ -39,7 +55,7 @@ def load(config: TrainConfig) -> Dataset:
     )
 
 
-def make_parts(rows: Dataset, config: TrainConfig) -> Parts:
+def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float = 0.0) -> Parts:
     """Split and standardise as ``config`` says.
 
     Raises
@@ -50,8 +66,8 @@ def make_parts(rows: Dataset, config: TrainConfig) -> Parts:
     train, test, held_out = np.arange(len(rows.y)), None, None
     if config.test_fraction:
         train, test = data.split(rows.y, config.test_fraction, seed=config.seed)
-    if config.validation_fraction:
-        share = config.validation_fraction / (1 - config.test_fraction)
+    if validation_fraction:
+        share = validation_fraction / (1 - config.test_fraction)
         rest, chosen = data.split(rows.y[train], share, seed=config.seed)
         train, held_out = train[rest], train[chosen]
     d = rows.X.shape[1]
@@ -80,3 +96,14 @@ def describe(rows: Dataset) -> str:
     between = f", {soft} soft labels between them" if soft else ""
     size = f"{len(rows.y)} rows x {len(rows.features)} features"
     return f"data: {rows.name}, {size}; {labels}{between}"
+
+
+def prepare(
+    config: RunConfig, tell: Callable[[str], None], *, validation_fraction: float = 0.0
+) -> Parts:
+    """Load the rows and part them, telling what there is."""
+    rows = load(config)
+    tell(describe(rows))
+    parts = make_parts(rows, config, validation_fraction=validation_fraction)
+    tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in parts.sizes().items()))
+    return parts

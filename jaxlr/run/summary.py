@@ -2,14 +2,18 @@
 
 import json
 import math
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.data import Dataset
 from jaxlr.extras import extra
+from jaxlr.run.parts import Parts
 from jaxlr.train import History
 
 
@@ -29,6 +33,24 @@ def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
         "accuracy": float(np.mean((a >= 0.5) == y)) if hard else None,
         "roc_auc": float(roc_auc_score(y, a)) if both else None,
         "brier": float(np.mean((a - y) ** 2)),
+    }
+
+
+def facts(params: Params, parts: Parts, devices: Sequence[Any]) -> dict[str, Any]:
+    """Return what every summary says: how good the model is, of which rows, computed on what."""
+    rows, test = parts.train, parts.test
+    return {
+        "train": evaluate(params, rows),
+        "test": None if test is None else evaluate(params, test),
+        "data": {
+            "name": rows.name,
+            "rows": parts.sizes(),
+            "features": len(rows.features),
+            "labels": list(rows.labels),
+        },
+        "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
+        "device": devices[0].device_kind,
+        "devices": len(devices),
     }
 
 

@@ -1,27 +1,22 @@
 """One training run from config to run folder."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr import core, data, shard
+from jaxlr import core, shard
 from jaxlr.check import Report
 from jaxlr.core import Params
 from jaxlr.data import Dataset
-from jaxlr.run import folder
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.crosscheck import check_gradient_at
-from jaxlr.run.model import Model
-from jaxlr.run.parts import Parts, describe, load, make_parts
-from jaxlr.run.summary import evaluate, metrics_lines, to_json
+from jaxlr.run.parts import Parts, prepare
+from jaxlr.run.result import Run, settle, write
+from jaxlr.run.summary import facts, metrics_lines
 from jaxlr.train import DivergedError, History, Progress, Status, train
 
 _ROWS_CHECKED = 256
@@ -38,14 +33,6 @@ class GradientCheckError(RuntimeError):
     def __init__(self, report: Report) -> None:
         self.report = report
         super().__init__(f"the gradient check failed, so nothing was trained. {report}")
-
-
-class Run(NamedTuple):
-    """A finished run: its folder, its model, and what ``summary.json`` says."""
-
-    folder: Path
-    model: Model
-    summary: dict[str, Any]
 
 
 def run_training(
@@ -93,44 +80,17 @@ def run_training(
     >>> run.summary["test"]["accuracy"] > 0.95
     True
     """
-    target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
-    folder.check_free(target, overwrite=config.overwrite)
-    config = dataclasses.replace(config, data=data.absolute(config.data))
+    config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
-        parts = _prepare(config, tell)
+        parts = prepare(config, tell, validation_fraction=config.validation_fraction)
         report = _check_sample(parts.train, config)
         tell(f"gradient check: {report.summary()}")
         if not report:
             raise GradientCheckError(report)
         trained = _train(parts, config, callback)
         summary = _summary(parts, trained, report)
-    rows = parts.train
-    model = Model.from_standardized(
-        trained.params,
-        parts.mean,
-        parts.scale,
-        rows.features,
-        rows.labels,
-        config.target,
-        config.exclude,
-    )
-    files = {
-        folder.CONFIG: config.to_toml(),
-        folder.MODEL: model.to_bytes(),
-        folder.METRICS: metrics_lines(trained.history),
-        folder.SUMMARY: to_json(summary, indent=2) + "\n",
-    }
-    folder.write(target, files, overwrite=config.overwrite)
-    return Run(target, model, summary)
-
-
-def _prepare(config: TrainConfig, tell: Callable[[str], None]) -> Parts:
-    rows = load(config)
-    tell(describe(rows))
-    parts = make_parts(rows, config)
-    sizes = (f"{size} rows to {name}" for name, size in parts.sizes().items())
-    tell("split: " + ", ".join(sizes))
-    return parts
+    model = parts.model(trained.params, config)
+    return write(target, config, model, metrics_lines(trained.history), summary)
 
 
 class _Trained(NamedTuple):
@@ -198,25 +158,14 @@ def _place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array,
 
 
 def _summary(parts: Parts, trained: _Trained, report: Report) -> dict[str, Any]:
-    rows, test = parts.train, parts.test
     return {
         "status": trained.status,
         "why": trained.why,
         "steps": trained.steps,
         "params_step": trained.params_step,
         "seconds": round(trained.seconds, 3),
-        "train": evaluate(trained.params, rows),
-        "test": None if test is None else evaluate(trained.params, test),
         "gradient_check": report.summary(),
-        "data": {
-            "name": rows.name,
-            "rows": parts.sizes(),
-            "features": len(rows.features),
-            "labels": list(rows.labels),
-        },
-        "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
-        "device": trained.devices[0].device_kind,
-        "devices": len(trained.devices),
+        **facts(trained.params, parts, trained.devices),
     }
 
 

@@ -12,7 +12,7 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Fit, FitHistory
-from jaxlr.solve.rows import measure, start, take_penalties, take_rows
+from jaxlr.solve.rows import check_finite, measure, start, take_penalties, take_rows
 
 
 def fit(
@@ -89,6 +89,8 @@ def fit(
         state = solve(
             objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
         )
+        if not np.isfinite(state.J).all():
+            check_finite(rows.X)
         certificate = certify(objective, state, chosen, tol, clock)[0]
         w, b = objective.scaling.to_raw(state.u)
         history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))

@@ -17,7 +17,14 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Certificate, FitStatus, host_params
-from jaxlr.solve.rows import measure, start, take_data_sets, take_many_rows, take_penalties
+from jaxlr.solve.rows import (
+    check_finite,
+    measure,
+    start,
+    take_data_sets,
+    take_many_rows,
+    take_penalties,
+)
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.segments import Segments
 
@@ -37,7 +44,7 @@ class Fits:
 
     def __bool__(self) -> bool:
         """Whether every model converged."""
-        return all(c.status is FitStatus.CONVERGED for c in self.certificates)
+        return all(c.converged for c in self.certificates)
 
     def __len__(self) -> int:
         """Return the number of models."""
@@ -140,6 +147,8 @@ def fit_many(
             state = solve(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
+            if not np.isfinite(state.J).all() and not apart:
+                check_finite(objective.rows.X)
             w[models], b[models] = objective.scaling.to_raw(state.u)
             found = certify(objective, state, chosen, tol, clock)
             certificates |= dict(zip(models.tolist(), found, strict=True))

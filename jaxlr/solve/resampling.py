@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxlr.core import Params
 from jaxlr.solve.fit import fit
 from jaxlr.solve.many import Fits, fit_many
-from jaxlr.solve.result import Fit, FitStatus, host_params
+from jaxlr.solve.result import Fit, host_params
 from jaxlr.solve.rows import take_rows
 
 _COUNTS_AT_A_TIME = 1 << 25  # bytes of weights
@@ -102,7 +102,7 @@ def bootstrap(
     with jax.enable_x64(True):  # on the device once, for all that follows
         X = take_rows(X, y, sample_weight, offset).X
     whole = fit(X, y, sample_weight=sample_weight, **settings)
-    if whole.certificate.status is not FitStatus.CONVERGED:
+    if not whole:
         raise ValueError(f"nothing to resample: the fit is {whole.certificate.describe()}")
     n = len(X)
     rng = np.random.default_rng(seed)
@@ -113,7 +113,7 @@ def bootstrap(
         found.append(fit_many(X, y, sample_weight=weights, init=whole.params, **settings))
     w, b = (np.concatenate([getattr(fits.params, v) for fits in found]) for v in ("w", "b"))
     certificates = [c for fits in found for c in fits.certificates]
-    ok = np.array([c.status is FitStatus.CONVERGED for c in certificates])
+    ok = np.array([c.converged for c in certificates])
     if ok.sum() < 2:
         raise ValueError(f"no interval: {ok.sum()} of {replicates} replicates converged")
     tail = (1 - level) / 2

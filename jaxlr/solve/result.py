@@ -83,7 +83,7 @@ class Certificate(NamedTuple):
                 "separated: all rows have the same label, so the intercept grows without end. "
                 "Add rows of the other label"
             )
-        names = [self._name(j, features) for j in self.runaway[:8]]
+        names = [self.name_of(j, features) for j in self.runaway[:8]]
         more = f" and {len(self.runaway) - 8} more" if len(self.runaway) > 8 else ""
         return (
             "separated: the labels can be told apart without error by "
@@ -91,7 +91,13 @@ class Certificate(NamedTuple):
             "Add a penalty (l2 > 0), or drop or merge these columns"
         )
 
-    def _name(self, j: int, features: Sequence[str] | None) -> str:
+    @property
+    def converged(self) -> bool:
+        """Whether the gradient is as small as was asked for."""
+        return self.status is FitStatus.CONVERGED
+
+    def name_of(self, j: int, features: Sequence[str] | None = None) -> str:
+        """Name column j of ``runaway``."""
         if features is None:
             return f"column {j}"
         return "the intercept" if j == len(features) else repr(features[j])
@@ -133,7 +139,7 @@ class Fit:
 
     def __bool__(self) -> bool:
         """Whether the fit converged."""
-        return self.certificate.status is FitStatus.CONVERGED
+        return self.certificate.converged
 
     def covariance(self, kind: Literal["hessian", "sandwich"] = "hessian") -> np.ndarray:
         """Covariance of the parameters, w first and b last, in one read of X and in float64.

@@ -1,7 +1,7 @@
 """`cross_validate`: which penalty predicts best, all folds and penalties in one solve."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxlr import batch
 from jaxlr.batch import Models, Rows
+from jaxlr.core import Params
 from jaxlr.solve.fit import fit
 from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.result import Fit
@@ -44,6 +45,8 @@ class CrossValidation:
         Number of the penalty with the smallest log-loss.
     one_standard_error : int
         Number of the largest penalty whose log-loss is within one standard error of the best.
+    chosen : int
+        Which of these two was asked for.
     fold : ndarray, shape (n,)
         Fold of each row.
     fits : Fits
@@ -58,6 +61,7 @@ class CrossValidation:
     auc: Score
     best: int
     one_standard_error: int
+    chosen: int
     fold: np.ndarray
     fits: Fits
     refit: Fit
@@ -69,7 +73,7 @@ def cross_validate(
     *,
     l2: ArrayLike,
     folds: int | ArrayLike = 5,
-    choose: str = "best",
+    choose: Literal["best", "one standard error"] = "best",
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     fit_intercept: bool = True,
@@ -143,7 +147,7 @@ def cross_validate(
     chosen = best if choose == "best" else one_standard_error
     refit = fit(X, y, l2=penalties[chosen], **rows, **settings)
     return CrossValidation(
-        penalties, log_loss, accuracy, auc, best, one_standard_error, fold, fits, refit
+        penalties, log_loss, accuracy, auc, best, one_standard_error, chosen, fold, fits, refit
     )
 
 
@@ -166,7 +170,7 @@ def _folds(folds: int | ArrayLike, y: np.ndarray, seed: int) -> np.ndarray:
     return fold
 
 
-def _out_of_fold(params, lanes: slice, rows: Rows, numbers: np.ndarray) -> np.ndarray:
+def _out_of_fold(params: Params, lanes: slice, rows: Rows, numbers: np.ndarray) -> np.ndarray:
     """Log-loss, accuracy and AUC (3, L) of the models ``lanes`` on the rows ``numbers``."""
     w, b = params.w[lanes], params.b[lanes]
     dtype = np.float64 if rows.X.dtype == np.float64 else np.float32

@@ -1,0 +1,162 @@
+"""Runs that go to the optimum: `run_fit` and `run_cv`, from config to run folder."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxlr import shard
+from jaxlr.run.config import CvConfig, FitConfig
+from jaxlr.run.parts import Parts, prepare
+from jaxlr.run.result import Run, settle, write
+from jaxlr.run.summary import facts, to_json
+from jaxlr.solve import CrossValidation, Fit, cross_validate, fit
+
+Tell = Callable[[str], None]
+# As for training: smaller shares of X take longer on several devices than all of it on one.
+_BYTES_PER_DEVICE = 1 << 22
+
+
+def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
+    """Fit as ``config`` says, and write the run folder.
+
+    Parameters
+    ----------
+    config : FitConfig
+    tell : callable, optional
+        Called with a line of text at each stage.
+
+    Returns
+    -------
+    Run
+        ``summary["certificate"]`` says how good the answer is, ``summary["why"]`` the same in
+        words, and ``summary["coefficients"]`` lists them with their standard errors, of raw
+        features.
+
+    Raises
+    ------
+    DataError, RunFolderError
+        If the data cannot be used or the folder not be written; the message says why.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     run = run_fit(FitConfig(l2=0.01, out=f"{parent}/first"))
+    >>> run.summary["status"], run.summary["train"]["accuracy"] > 0.98
+    ('converged', True)
+    """
+    config, target = settle(config)
+    with jax.enable_x64(config.dtype == "float64"):
+        parts = prepare(config, tell)
+        rows = parts.train
+        devices = jax.devices()[: max(1, rows.X.nbytes // _BYTES_PER_DEVICE)]
+        X, y, s = rows.X, rows.y, None
+        if len(devices) > 1:
+            X, y, s = shard.split_rows(X, y, devices=devices)
+        found = fit(
+            X,
+            y,
+            sample_weight=s,
+            l2=config.l2,
+            tol=config.tol,
+            max_steps=config.max_steps,
+            method=config.method,
+        )
+        summary = {**_outcome(found, parts), **facts(found.params, parts, devices)}
+    return write(target, config, parts.model(found.params, config), _metrics(found), summary)
+
+
+def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
+    """Cross-validate as ``config`` says, and write the run folder of the refitted model.
+
+    Parameters, errors and the rest of the summary are those of `run_fit`.
+
+    Returns
+    -------
+    Run
+        ``summary["penalties"]`` holds the table, ``summary["l2"]`` the penalty that was chosen.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     run = run_cv(CvConfig(l2=(0.001, 0.1), out=f"{parent}/first"))
+    >>> run.summary["l2"]
+    0.001
+    """
+    config, target = settle(config)
+    with jax.enable_x64(config.dtype == "float64"):
+        parts = prepare(config, tell)
+        found = cross_validate(
+            parts.train.X,
+            parts.train.y,
+            l2=np.array(config.l2),
+            folds=config.folds,
+            choose=config.choose,
+            tol=config.tol,
+            max_steps=config.max_steps,
+            seed=config.seed,
+        )
+        refit = found.refit
+        summary = {
+            **_outcome(refit, parts),
+            "l2": config.l2[found.chosen],
+            "penalties": _table(found),
+            "folds_not_converged": sum(not c.converged for c in found.fits.certificates),
+            **facts(refit.params, parts, jax.devices()[:1]),
+        }
+    return write(target, config, parts.model(refit.params, config), _metrics(refit), summary)
+
+
+def _outcome(found: Fit, parts: Parts) -> dict[str, Any]:
+    certificate = found.certificate._asdict()
+    certificate["status"] = found.certificate.status.name.lower()
+    features = parts.train.features
+    certificate["runaway"] = [
+        found.certificate.name_of(j, features) for j in certificate["runaway"]
+    ]
+    return {
+        "status": certificate["status"],
+        "why": found.certificate.describe(features),
+        "certificate": certificate,
+        "coefficients": _coefficients(found, parts),
+    }
+
+
+def _coefficients(found: Fit, parts: Parts) -> list[dict[str, Any]]:
+    """Coefficients of raw features, the intercept last, with standard errors where there are."""
+    mean, scale = parts.mean, parts.scale
+    w = found.params.w / scale
+    values = np.append(w, found.params.b - w @ mean)
+    try:
+        to_raw = np.diag(np.append(1 / scale, 1.0))
+        to_raw[-1, :-1] = -mean / scale
+        errors = np.sqrt(np.diag(to_raw @ found.covariance() @ to_raw.T)).tolist()
+    except ValueError:  # there are none; `why` says so where it is the fit's fault
+        errors = [None] * len(values)
+    names = [*parts.train.features, "(intercept)"]
+    return [
+        {"name": name, "value": value, "standard_error": error}
+        for name, value, error in zip(names, values.tolist(), errors, strict=True)
+    ]
+
+
+def _metrics(found: Fit) -> str:
+    lines = (
+        dict(zip(found.history._fields, (v.item() for v in turn), strict=True))
+        for turn in zip(*found.history, strict=True)
+    )
+    return "".join(to_json(line) + "\n" for line in lines)
+
+
+def _table(found: CrossValidation) -> list[dict[str, Any]]:
+    columns: dict[str, Any] = {"l2": found.l2}
+    for name in ("log_loss", "accuracy", "auc"):
+        score = getattr(found, name)
+        columns |= {name: score.mean, f"{name}_standard_error": score.standard_error}
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in np.column_stack(list(columns.values())).tolist()
+    ]

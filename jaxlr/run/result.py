@@ -1,0 +1,43 @@
+"""How a run begins and ends on disk."""
+
+import dataclasses
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from jaxlr import data
+from jaxlr.run import folder
+from jaxlr.run.config import RunConfig
+from jaxlr.run.model import Model
+from jaxlr.run.summary import to_json
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+class Run(NamedTuple):
+    """A finished run: its folder, its model, and what ``summary.json`` says."""
+
+    folder: Path
+    model: Model
+    summary: dict[str, Any]
+
+
+def settle(config: Config) -> tuple[Config, Path]:
+    """Find the folder to write, and refuse it now rather than after the work."""
+    target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
+    folder.check_free(target, overwrite=config.overwrite)
+    return dataclasses.replace(config, data=data.absolute(config.data)), target
+
+
+def write(
+    target: Path, config: RunConfig, model: Model, metrics: str, summary: dict[str, Any]
+) -> Run:
+    """Write the run folder."""
+    files = {
+        folder.CONFIG: config.to_toml(),
+        folder.MODEL: model.to_bytes(),
+        folder.METRICS: metrics,
+        folder.SUMMARY: to_json(summary, indent=2) + "\n",
+    }
+    folder.write(target, files, overwrite=config.overwrite)
+    return Run(target, model, summary)
