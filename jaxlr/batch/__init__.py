@@ -1,6 +1,6 @@
 """m examples: `core` mapped over the rows, block by block, so that X is read once."""
 
-from jaxlr.batch.checks import check_features, check_penalty, check_rows
+from jaxlr.batch.checks import check_data, check_features, check_penalty, check_rows
 from jaxlr.batch.curvature import hessian, hessian_product
 from jaxlr.batch.models import (
     Curvature,
@@ -9,6 +9,7 @@ from jaxlr.batch.models import (
     Moment,
     Rows,
     View,
+    gradient_and_curvature,
     gradient_sums,
     gradient_sums_apart,
     mean_curvature,
@@ -33,10 +34,12 @@ __all__ = [
     "Moment",
     "Rows",
     "View",
+    "check_data",
     "check_features",
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",
+    "gradient_and_curvature",
     "gradient_sums",
     "gradient_sums_apart",
     "hessian",

@@ -22,25 +22,32 @@ _LARGEST_WEIGHT = 1e20
 
 
 def check_rows(
-    params: Params,
+    params: Params, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[Params, Array, Array, Array | None]:
+    """Put the rows on the device and check them, as `loss_and_grads` describes."""
+    params = check_params(params)
+    return params, *check_data(X, y, sample_weight, d=len(params.w))
+
+
+def check_data(
     X: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     *,
+    d: int | None = None,
     finite: bool = True,
-) -> tuple[Params, Array, Array, Array | None]:
-    """Put the rows on the device and check them, as `loss_and_grads` describes.
+) -> tuple[Array, Array, Array | None]:
+    """`check_rows` where there are no parameters yet, or as many as ``d``.
 
     Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
     """
-    params = check_params(params)
-    X = check_features(params, X, finite=finite)
+    X = check_features(X, d=d, finite=finite)
     y = _check_column("y", y, X, _is_label, _LABELS)
     if sample_weight is None:
-        return params, X, y, None
+        return X, y, None
     s = _check_column("sample_weight", sample_weight, X, _is_weight, _WEIGHTS)
     _check_largest(sample_weight)
-    return params, X, y, s
+    return X, y, s
 
 
 def check_params(params: Params) -> Params:
@@ -53,7 +60,7 @@ def check_params(params: Params) -> Params:
     return Params(w, b.astype(w.dtype))
 
 
-def check_features(params: Params, X: ArrayLike, *, finite: bool = True) -> Array:
+def check_features(X: ArrayLike, *, d: int | None = None, finite: bool = True) -> Array:
     """X on the device, of shape (m, d), at least one row, and ``finite``."""
     if hasattr(X, "tocsr"):
         raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
@@ -66,8 +73,8 @@ def check_features(params: Params, X: ArrayLike, *, finite: bool = True) -> Arra
         raise ValueError(f"X must have shape (m, d) and has shape {rows.shape}{hint}")
     if len(rows) == 0:
         raise ValueError(f"X has shape {rows.shape}: there is no example in it")
-    if rows.shape[1] != len(params.w):
-        raise ValueError(f"X has {rows.shape[1]} features (columns), but w has {len(params.w)}")
+    if d is not None and rows.shape[1] != d:
+        raise ValueError(f"X has {rows.shape[1]} features (columns), but w has {d}")
     if finite:
         _check_values("X", rows, given, jnp.isfinite, _FEATURES)
     return rows

@@ -239,6 +239,29 @@ def scores(models: Models, rows: Rows, index: Array) -> tuple[Array, Array, Arra
     return jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, chosen)
 
 
+@partial(jax.jit, static_argnames="mesh")
+def gradient_and_curvature(
+    models: Models, rows: Rows, center: Array, scale: Array, *, mesh: Mesh | None = None
+) -> tuple[GradientSums, Curvature]:
+    """`gradient_sums` and `mean_curvature` in one: less to do where X is small."""
+
+    def of_model(model: Models) -> tuple[GradientSums, Curvature]:
+        total, bend = sum_over_rows(
+            _both_sums, (model, center, scale), rows, mesh=mesh, row_bytes=512
+        )
+        return total, Curvature(bend.s, bend.matrix())
+
+    return lax.map(of_model, models)
+
+
+def _both_sums(
+    model_and_scale: tuple[Models, Array, Array], rows: Rows
+) -> tuple[GradientSums, CurvatureSums]:
+    alone = jax.tree.map(lambda v: v[None], model_and_scale[0])
+    total = jax.tree.map(lambda v: v[0], _gradient_sums(alone, rows))
+    return total, _curvature_sums("loss", model_and_scale, rows)
+
+
 def gradient_sums_apart(models: Models, rows: Rows) -> GradientSums:
     """`gradient_sums` where each of K models has rows of its own: X (K, m, d), y (K, m)."""
     return _apart(_gradient_sums, models, rows)

@@ -128,7 +128,7 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     [0.5 0.5 0.5]
     """
     params = check_params(params)
-    X = check_features(params, X)
+    X = check_features(X, d=len(params.w))
     return _probabilities(params, X)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.descent import State
+from jaxlr.solve.descent import JITTER, State
 from jaxlr.solve.newton import NewtonMatrix
 from jaxlr.solve.objective import ALL, Objective
 from jaxlr.solve.result import Certificate, FitStatus
@@ -72,7 +72,7 @@ def _separated(
     if method == "newton":
         matrix = NewtonMatrix(*state.u.shape)
         H, _ = objective.curvature(state.u[lanes], lanes, ALL, wide=True)
-        matrix.set(lanes, H, 1e-13)
+        matrix.set(lanes, H, JITTER)
         step = -matrix.solve(np.arange(len(state.u)), state.g)
     along, away = objective.sides(step[lanes], lanes)
     for k in lanes[(along > 0) & (away == 0)]:

@@ -15,6 +15,7 @@ from jaxlr.solve.newton import Memory, NewtonMatrix
 from jaxlr.solve.objective import Objective, Sample
 
 _SLOW = 0.1  # of the gradient left after two steps: if more is, the matrix is taken anew
+JITTER, _JITTER_NARROW = 1e-13, 1e-6  # what the sums behind a matrix cannot tell from 0
 _SHORTEST, _SHORTEST_NARROW = 1e-6, 0.02  # then float64 sees further, or nothing does
 
 
@@ -74,9 +75,9 @@ class Stage(NamedTuple):
     """One part of the way: how many rows the gradient is from and the curvature, and how far to go.
 
     A model goes on to the next of the ``curvature`` sizes where its steps gain too little; with
-    ``newton`` the matrix is taken anew in each step. It leaves when the largest entry of its
-    gradient is at most ``tol``; with ``foresee``, already when its next step should bring it
-    there. ``wide`` computes in float64.
+    ``newton`` each read of all rows brings the curvature along. A model leaves when the largest
+    entry of its gradient is at most ``tol``; with ``foresee``, already when its next step should
+    bring it there. ``wide`` computes in float64.
     """
 
     rows: int
@@ -101,7 +102,11 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
     while len(active):
         # One read of the rows, for all models on their way.
         trial = state.u[active] + t[active, None] * step[active]
-        J, g, separates, one_label = objective.values(trial, active, rows, wide=stage.wide)
+        H = None
+        if stage.newton:
+            (J, g, separates, one_label), H = objective.values_and_curvature(trial, active)
+        else:
+            J, g, separates, one_label = objective.values(trial, active, rows, wide=stage.wide)
 
         # Who takes the step, and who tries a shorter one.
         down = np.sum(state.g[active] * step[active], axis=1)
@@ -112,7 +117,7 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
             good = np.isfinite(J) & lower & (up <= -0.5 * down)
             secant = np.nan_to_num(down / (down - up), nan=0.1)
         good |= first
-        taken, missed = active[good], active[~good]
+        tried, taken, missed = active, active[good], active[~good]
         state.memory.add(taken, trial[good] - state.u[taken], g[good] - state.g[taken], rounding)
         state.u[taken], state.J[taken], state.g[taken] = trial[good], J[good], g[good]
         state.steps[taken] += ~first[good]
@@ -133,8 +138,12 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
 
         # Where those go that took their step.
         if len(taken):
-            new = taken[stage.newton | (size > _SLOW * last[1])[taken] | (state.level[taken] < 0)]
-            _take_matrices(objective, state, stage, new)
+            new = taken[(size > _SLOW * last[1])[taken] | (state.level[taken] < 0)]
+            if H is not None:
+                state.matrix.set(taken, H[np.searchsorted(tried, taken)], JITTER)
+                state.memory.forget(taken)
+            else:
+                _take_matrices(objective, state, stage, new)
             step[taken], t[taken] = _directions(state, taken), 1.0
             if stage.foresee:
                 soon = taken[size[taken] ** 2 <= stage.tol * last[0, taken]]
@@ -162,12 +171,11 @@ def _take_matrices(objective: Objective, state: State, stage: Stage, lanes: np.n
         state.level[lanes] = 0
         return
     state.level[lanes] = np.minimum(state.level[lanes] + 1, len(stage.curvature) - 1)
-    wide = stage.wide and stage.newton
-    jitter = 1e-13 if wide or objective.narrow == np.float64 else 1e-6
+    jitter = JITTER if objective.narrow == np.float64 else _JITTER_NARROW
     for level in np.unique(state.level[lanes]):
         of_level = lanes[state.level[lanes] == level]
         sample = objective.sample(stage.curvature[level])
-        H, _ = objective.curvature(state.u[of_level], of_level, sample, wide=wide)
+        H, _ = objective.curvature(state.u[of_level], of_level, sample, wide=False)
         state.matrix.set(of_level, H, jitter)
         state.memory.forget(of_level)
 

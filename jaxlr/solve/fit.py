@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlr import shard
+from jaxlr import batch, shard
 from jaxlr.batch import View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
@@ -12,7 +12,7 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Fit, FitHistory
-from jaxlr.solve.rows import check_finite, measure, start, take_penalties, take_rows
+from jaxlr.solve.rows import measure, start, take_penalties, take_rows
 
 
 def fit(
@@ -90,7 +90,7 @@ def fit(
             objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
         )
         if not np.isfinite(state.J).all():
-            check_finite(rows.X)
+            batch.check_features(rows.X)  # says where X is not finite
         certificate = certify(objective, state, chosen, tol, clock)[0]
         w, b = objective.scaling.to_raw(state.u)
         history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))

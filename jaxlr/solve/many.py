@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlr import shard
+from jaxlr import batch, shard
 from jaxlr.batch import Rows, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
@@ -18,7 +18,6 @@ from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
-    check_finite,
     measure,
     start,
     take_data_sets,
@@ -148,7 +147,7 @@ def fit_many(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
             if not np.isfinite(state.J).all() and not apart:
-                check_finite(objective.rows.X)
+                batch.check_features(objective.rows.X)  # says where X is not finite
             w[models], b[models] = objective.scaling.to_raw(state.u)
             found = certify(objective, state, chosen, tol, clock)
             certificates |= dict(zip(models.tolist(), found, strict=True))

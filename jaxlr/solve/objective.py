@@ -3,7 +3,7 @@
 The rows stay on their devices; the few numbers that come back are float64, on the host.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -96,14 +96,31 @@ class Objective:
         Computed in float64 where ``wide``, else in the type of X.
         """
         total = self._gradient_sums(u, lanes, sample, np.float64 if wide else self.narrow)
-        s, L, ones, zeros, undecided, dw, db = (np.asarray(v, np.float64) for v in total)
         self.reads += sample.share
+        return self._penalized(total, u, lanes)
+
+    def values_and_curvature(self, u: np.ndarray, lanes: np.ndarray) -> tuple[Values, np.ndarray]:
+        """`values` and Hessians (k, p, p) in one read of all rows, in float64."""
+        models = self._models(u, lanes, np.float64)
+        center, scale = self.scaling.center[0], self.scaling.scale[0]
+        total, bend = batch.gradient_and_curvature(models, self.rows, center, scale, mesh=self.mesh)
+        self.reads += 1
+        total = jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], total)
+        return self._penalized(total, u, lanes), self._with_penalty(bend.H, lanes)
+
+    def _penalized(self, total: batch.GradientSums, u: np.ndarray, lanes: np.ndarray) -> Values:
+        s, L, ones, zeros, undecided, dw, db = (np.asarray(v, np.float64) for v in total)
         scaling, penalty = self.scaling.of_models(lanes), self.penalty[lanes]
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             J = L / s + 0.5 * np.sum(penalty * u**2, axis=1)
             g = scaling.gradient(dw / s[:, None], db / s) + penalty * u
         one_label = scaling.intercept & ((ones == 0) | (zeros == 0))
         return Values(J, g, (undecided == 0) & (self.l2[lanes] == 0), one_label)
+
+    def _with_penalty(self, H: Any, lanes: np.ndarray) -> np.ndarray:
+        p = self.scaling.size
+        H = np.asarray(H, np.float64)[: len(lanes), :p, :p]
+        return H + self.penalty[lanes, None, :] * np.eye(p)
 
     def curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool, of: Moment = "loss"
@@ -114,11 +131,10 @@ class Objective:
         """
         s, H = self._curvature(u, lanes, sample, np.float64 if wide else self.narrow, of)
         self.reads += sample.share
-        p = u.shape[1]
-        H = np.asarray(H, np.float64)[:, :p, :p]
         if of == "loss":
-            H = H + self.penalty[lanes, None, :] * np.eye(p)
-        return H, np.asarray(s, np.float64)
+            return self._with_penalty(H, lanes), np.asarray(s, np.float64)
+        p = u.shape[1]
+        return np.asarray(H, np.float64)[:, :p, :p], np.asarray(s, np.float64)
 
     def diagonal(self, lanes: np.ndarray) -> np.ndarray:
         """Diagonals (k, p) about like those of the Hessians: standardised features, a = 1/2."""

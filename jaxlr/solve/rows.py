@@ -5,14 +5,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.typing import ArrayLike
 
 from jaxlr import batch
 from jaxlr.batch import Rows
 from jaxlr.core import Params
 from jaxlr.solve.objective import draw
-from jaxlr.solve.result import host_params
 from jaxlr.solve.scaling import Scaling
 
 _ROWS_MEASURED = 4096  # for the means and deviations of the features
@@ -22,8 +20,7 @@ def take_rows(
     X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
 ) -> Rows:
     """Check one data set, and put it on the device. X may hold NaN: see `check_finite`."""
-    no_params = _no_params(np.shape(X)[1] if np.ndim(X) == 2 else 0)
-    _, X, y, s = batch.check_rows(no_params, X, y, sample_weight, finite=False)
+    X, y, s = batch.check_data(X, y, sample_weight, finite=False)
     if offset is not None:
         offset = jnp.asarray(offset)
         if offset.shape != (len(X),):
@@ -32,15 +29,6 @@ def take_rows(
             row = int(np.argmin(np.isfinite(offset)))
             raise ValueError(f"offset is not finite in row {row} (counted from 0)")
     return Rows(X, y, s, offset)
-
-
-def check_finite(X: Array) -> None:
-    """Raise ValueError where X is not finite; for whoever has seen a sum that is not."""
-    batch.check_features(_no_params(X.shape[1]), X)
-
-
-def _no_params(d: int) -> Params:
-    return host_params(np.zeros(d, np.float32), np.float32(0))
 
 
 def take_many_rows(

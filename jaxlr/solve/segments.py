@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
-from jaxlr.solve.objective import Objective, Sample, host_models
+from jaxlr.solve.objective import ALL, Objective, Sample, Values, host_models
 from jaxlr.solve.scaling import Scaling
 
 
@@ -15,6 +15,11 @@ class Segments(Objective):
     def __init__(self, rows: Rows, scaling: Scaling, l2: np.ndarray) -> None:
         super().__init__(rows, View(), scaling, l2, None)
         self.kept = np.arange(len(l2)), rows
+
+    def values_and_curvature(self, u: np.ndarray, lanes: np.ndarray) -> tuple[Values, np.ndarray]:
+        """`values` and Hessians (k, p, p), in float64."""
+        values = self.values(u, lanes, ALL, wide=True)
+        return values, self.curvature(u, lanes, ALL, wide=True)[0]
 
     def _gradient_sums(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type
