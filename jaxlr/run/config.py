@@ -175,7 +175,7 @@ class FitConfig(RunConfig):
     """Penalty: l2/2 ||w||^2, on the weights of the standardized features."""
     tol: float = 1e-8
     """Largest entry that the gradient may have, in nats per standard deviation of a feature."""
-    max_steps: int = 200
+    max_steps: int = 1000
     """Steps after which to give up."""
     method: Literal["auto", "newton", "lbfgs"] = "auto"
     """How to solve: with Newton matrices, without them, or as the number of features suggests."""
@@ -209,7 +209,7 @@ class CvConfig(RunConfig):
     """Refit with the penalty of the smallest log-loss, or the largest within one standard error."""
     tol: float = 1e-6
     """Largest entry that a gradient may have, in nats per standard deviation of a feature."""
-    max_steps: int = 200
+    max_steps: int = 1000
     """Steps after which to give up."""
 
     def __post_init__(self) -> None:

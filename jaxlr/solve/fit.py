@@ -24,7 +24,7 @@ def fit(
     offset: ArrayLike | None = None,
     fit_intercept: bool = True,
     tol: float = 1e-6,
-    max_steps: int = 200,
+    max_steps: int = 1000,
     init: Params | None = None,
     method: Method = "auto",
 ) -> Fit:

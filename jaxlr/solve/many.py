@@ -73,7 +73,7 @@ def fit_many(
     folds: tuple[ArrayLike, ArrayLike] | None = None,
     fit_intercept: bool = True,
     tol: float = 1e-6,
-    max_steps: int = 200,
+    max_steps: int = 1000,
     init: Params | None = None,
     method: Method = "auto",
 ) -> Fits:

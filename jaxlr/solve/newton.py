@@ -113,7 +113,16 @@ class Memory:
             along[i] = self.rho[i, lanes] * np.sum(self.s[i, lanes] * q, axis=1)
             q = q - along[i][:, None] * self.y[i, lanes]
         q = matrix.solve(lanes, q)
+        if matrix.factor is None and pairs:
+            q = q * self._size(pairs[-1], lanes, matrix)[:, None]
         for i in pairs:
             back = self.rho[i, lanes] * np.sum(self.y[i, lanes] * q, axis=1)
             q = q + (along[i] - back)[:, None] * self.s[i, lanes]
         return -q
+
+    def _size(self, i: int, lanes: np.ndarray, matrix: NewtonMatrix) -> np.ndarray:
+        """How much too small the inverse of a diagonal is, as its last pair has it; 1 without."""
+        y = self.y[i, lanes]
+        seen = np.sum(y * matrix.solve(lanes, y), axis=1)
+        known = self.rho[i, lanes] > 0
+        return np.where(known, 1 / np.where(known, self.rho[i, lanes] * seen, 1.0), 1.0)

@@ -61,6 +61,8 @@ def solve(
     scaling = objective.scaling
     off_center = bool(np.any(abs(scaling.center) > _OFF_CENTER * scaling.scale))
     few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
+    if len(u) > 1:  # a read serves all models, a matrix only one: let them cost alike
+        more = max(min(more, 8 * n // p), 20 * p)
     if not near:
         stage(few, [few], max(tol, 0.1 / np.sqrt(few)), wide=off_center)
         stage(more, [few], max(tol, 0.1 / np.sqrt(more)), wide=off_center)

@@ -49,7 +49,7 @@ def bootstrap(
     offset: ArrayLike | None = None,
     fit_intercept: bool = True,
     tol: float = 1e-6,
-    max_steps: int = 200,
+    max_steps: int = 1000,
     seed: int = 0,
 ) -> Bootstrap:
     """Bootstrap the coefficients of a logistic regression.

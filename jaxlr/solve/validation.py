@@ -78,7 +78,7 @@ def cross_validate(
     offset: ArrayLike | None = None,
     fit_intercept: bool = True,
     tol: float = 1e-6,
-    max_steps: int = 200,
+    max_steps: int = 1000,
     seed: int = 0,
 ) -> CrossValidation:
     """Cross-validate the penalty of a logistic regression.
