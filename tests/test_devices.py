@@ -12,6 +12,8 @@ import optax
 import pytest
 
 import jaxlr
+from jaxlr import batch
+from jaxlr.batch import Models, Rows
 from jaxlr.core import Params
 from jaxlr.run import Model
 from jaxlr.train.loop import _gradient, _update
@@ -38,6 +40,20 @@ def of_cache(f):
     return one_example(lambda *example: f(jaxlr.forward(*example)[1]))
 
 
+def models(f):
+    """A function of K models and their rows, as one of parameters and rows."""
+    return lambda params, X, y: f(jax.tree.map(lambda v: jnp.stack([v, v]), Models(*params)), X, y)
+
+
+def shared(models, X, y):
+    return models, Rows(X, y, y, y)
+
+
+def apart(models, X, y):
+    return models, Rows(*(v.reshape(2, -1, *v.shape[1:]) for v in (X, y, y)))
+
+
+ZERO, ONE = jnp.zeros(D), jnp.ones(D)
 API = {
     "forward": one_example(jaxlr.forward),
     "backward": of_cache(jaxlr.backward),
@@ -49,6 +65,24 @@ API = {
     "loss_and_grads": jaxlr.loss_and_grads,
     "loss_and_grads, weights": lambda params, X, y: jaxlr.loss_and_grads(params, X, y, y, 0.1),
     "probabilities": lambda params, X, y: jaxlr.probabilities(params, X),
+    "hessian": lambda params, X, y: jaxlr.hessian(params, X, y, 0.1),
+    "hessian_product": lambda params, X, y: jaxlr.hessian_product(params, params, X, y, 0.1),
+    "fit: gradient_sums": models(lambda *a: batch.gradient_sums(*shared(*a))),
+    "fit: gradient_sums of a sample": models(
+        lambda *a: batch.gradient_sums(*shared(*a), jnp.arange(3000))
+    ),
+    "fit: mean_curvature": models(
+        lambda *a: batch.mean_curvature(*shared(*a), jnp.arange(3000), ZERO, ONE)
+    ),
+    "fit: gradient_and_curvature": models(
+        lambda *a: batch.gradient_and_curvature(*shared(*a), ZERO, ONE)
+    ),
+    "fit: side_sums": models(lambda *a: batch.side_sums(*shared(*a))),
+    "fit: gradient_sums_apart": models(lambda *a: batch.gradient_sums_apart(*apart(*a))),
+    "fit: mean_curvature_apart": models(
+        lambda *a: batch.mean_curvature_apart(*apart(*a), jnp.zeros((2, D)), jnp.ones((2, D)))
+    ),
+    "cross_validate: scores": models(lambda *a: batch.scores(*shared(*a), jnp.arange(10))),
     "train": step(None),
     "train, mini-batches": step((jnp.zeros((2, 64), int), 1)),
 }
@@ -65,6 +99,26 @@ def test_the_api_lowers_for_accelerators(name, platform):
     ]
     assert all("HIGHEST" in line for line in products)
     assert products or name in ("update", "backward", "curvature")
+
+
+FIT_SPLIT = """
+import jax
+jax.config.update("jax_num_cpu_devices", 3)
+import numpy as np, jaxlr
+rng = np.random.default_rng(0)
+X = rng.standard_normal((100_000, 12)).astype(np.float32)
+y = (rng.random(100_000) < 1 / (1 + np.exp(-X[:, 0]))).astype(np.float32)
+one = jaxlr.fit(X, y, tol=1e-8)
+Xs, ys, s = jaxlr.split_rows(X, y)
+split, again = (jaxlr.fit(Xs, ys, sample_weight=s, tol=1e-8) for _ in range(2))
+assert one and split, (one, split)
+np.testing.assert_allclose(split.params.w, one.params.w, atol=1e-7)
+np.testing.assert_allclose(split.standard_errors().w, one.standard_errors().w, rtol=1e-6)
+assert split.params.w.tobytes() == again.params.w.tobytes()
+fits = jaxlr.fit_many(Xs, ys, sample_weight=s, l2=[0.0, 0.1], tol=1e-8)
+np.testing.assert_allclose(fits.params.w[0], one.params.w, atol=1e-7)
+print("equal")
+"""
 
 
 SPLIT = """
@@ -99,10 +153,9 @@ print("equal")
 """
 
 
-def test_rows_split_over_three_devices_give_the_same():
-    done = subprocess.run(
-        [sys.executable, "-c", SPLIT], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("code", [SPLIT, FIT_SPLIT], ids=["train", "fit"])
+def test_rows_split_over_three_devices_give_the_same(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "equal", done.stderr
 
 
