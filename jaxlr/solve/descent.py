@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlr.solve.newton import Memory, NewtonMatrix
-from jaxlr.solve.objective import Objective, Sample
+from jaxlr.solve.objective import Objective, Sample, Values
 
 _SLOW = 0.1  # of the gradient left after two steps: if more is, the matrix is taken anew
 JITTER, _JITTER_NARROW = 1e-13, 1e-6  # what the sums behind a matrix cannot tell from 0
-_SHORTEST, _SHORTEST_NARROW = 1e-6, 0.02  # then float64 sees further, or nothing does
 
 
 class Turn(NamedTuple):
@@ -65,6 +64,23 @@ class State:
             memory=Memory(K, p),
         )
 
+    def enter(self) -> np.ndarray:
+        """Begin a stage: the models that are still to be solved, whose J is now unknown."""
+        going = np.flatnonzero(np.isfinite(self.u).all(axis=1) & ~self.separated)
+        self.stuck[:] = False
+        self.J[going] = np.inf
+        return going
+
+    def take(
+        self, lanes: np.ndarray, u: np.ndarray, J: np.ndarray, g: np.ndarray, rounding: float
+    ) -> None:
+        """Move the models ``lanes`` to u, where objective and gradient are J and g."""
+        first = np.isinf(self.J[lanes])
+        with np.errstate(invalid="ignore"):
+            self.memory.add(lanes, u - self.u[lanes], g - self.g[lanes], rounding)
+        self.u[lanes], self.J[lanes], self.g[lanes] = u, J, g
+        self.steps[lanes] += ~first
+
     @property
     def size(self) -> np.ndarray:
         """Largest entry of each gradient, (K,)."""
@@ -90,68 +106,101 @@ class Stage(NamedTuple):
 
 def descend(objective: Objective, state: State, stage: Stage, max_steps: int) -> None:
     """Take the models of ``state`` downhill until each is done with this stage."""
-    wide = stage.wide or objective.narrow == np.float64
-    rounding, shortest = (1e-14, _SHORTEST) if wide else (1e-6, _SHORTEST_NARROW)
-    K, p = state.u.shape
-    active = np.flatnonzero(np.isfinite(state.u).all(axis=1) & ~state.separated)
-    step, t = np.zeros((K, p)), np.zeros(K)
-    last = np.full((2, K), np.nan)  # the sizes of the gradient one and two steps ago
-    rows = objective.sample(stage.rows)
-    state.stuck[:] = False
-    state.J[active] = np.inf
+    rows, rounding = objective.sample(stage.rows), _Rounding.of(objective, stage)
+    walk = _Walk.of(*state.u.shape)
+    active = state.enter()
     while len(active):
         # One read of the rows, for all models on their way.
-        trial = state.u[active] + t[active, None] * step[active]
-        H = None
-        if stage.newton:
-            (J, g, separates, one_label), H = objective.values_and_curvature(trial, active)
-        else:
-            J, g, separates, one_label = objective.values(trial, active, rows, wide=stage.wide)
+        trial = state.u[active] + walk.t[active, None] * walk.step[active]
+        values, H = _read(objective, stage, rows, trial, active)
 
-        # Who takes the step, and who tries a shorter one.
-        down = np.sum(state.g[active] * step[active], axis=1)
-        up = np.sum(g * step[active], axis=1)
-        first = np.isinf(state.J[active])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            lower = state.J[active] + rounding * np.abs(state.J[active]) >= J
-            good = np.isfinite(J) & lower & (up <= -0.5 * down)
-            secant = np.nan_to_num(down / (down - up), nan=0.1)
-        good |= first
-        tried, taken, missed = active, active[good], active[~good]
-        state.memory.add(taken, trial[good] - state.u[taken], g[good] - state.g[taken], rounding)
-        state.u[taken], state.J[taken], state.g[taken] = trial[good], J[good], g[good]
-        state.steps[taken] += ~first[good]
-        t[missed] *= np.clip(secant[~good], 0.1, 0.7)
+        # Each takes its step, or will try a shorter one.
+        good, secant = _judge(state, walk, active, values, rounding.objective)
+        taken, missed = active[good], active[~good]
+        state.take(taken, trial[good], values.J[good], values.g[good], rounding.gradient)
+        walk.t[missed] *= np.clip(secant[~good], 0.1, 0.7)
         if 0 in taken:
             state.turns.append(_turn(objective, state, rows))
 
-        # Who is done.
-        size = state.size
-        hopeless = separates | one_label
+        # Who is done leaves.
+        state.stuck[missed[walk.t[missed] < rounding.shortest]] = True
+        hopeless = values.separates | values.one_label
         if rows.numbers is None:
-            state.separated[active], state.one_label[active] = hopeless, one_label
-        state.stuck[missed[t[missed] < shortest]] = True
-        over = np.zeros(K, bool)
-        over[active] = hopeless | ~np.isfinite(state.J[active])
-        over |= (size <= stage.tol) | state.stuck | (state.steps >= max_steps)
-        active, taken = active[~over[active]], taken[~over[taken]]
+            state.separated[active], state.one_label[active] = hopeless, values.one_label
+        size = state.size
+        over = hopeless | ~np.isfinite(state.J[active]) | (size[active] <= stage.tol)
+        over |= state.stuck[active] | (state.steps[active] >= max_steps)
+        left, H = active[~over], None if H is None else H[~over & good]
+        taken = np.intersect1d(taken, left, assume_unique=True)
 
         # Where those go that took their step.
-        if len(taken):
-            new = taken[(size > _SLOW * last[1])[taken] | (state.level[taken] < 0)]
-            if H is not None:
-                state.matrix.set(taken, H[np.searchsorted(tried, taken)], JITTER)
-                state.memory.forget(taken)
-            else:
-                _take_matrices(objective, state, stage, new)
-            step[taken], t[taken] = _directions(state, taken), 1.0
-            if stage.foresee:
-                soon = taken[size[taken] ** 2 <= stage.tol * last[0, taken]]
-                state.u[soon] += step[soon]
-                state.steps[soon] += 1
-                active = np.setdiff1d(active, soon, assume_unique=True)
-            last[0, new] = np.nan  # a new matrix has two steps to prove itself
-            last[:, taken] = size[taken], last[0, taken]
+        new = _take_matrices(objective, state, stage, walk, taken, H)
+        walk.step[taken], walk.t[taken] = _directions(state, taken), 1.0
+        active = left
+        if stage.foresee:
+            soon = taken[size[taken] ** 2 <= stage.tol * walk.sizes[0, taken]]
+            state.u[soon] += walk.step[soon]
+            state.steps[soon] += 1
+            active = np.setdiff1d(left, soon, assume_unique=True)
+        walk.note(taken, size, new)
+
+
+class _Rounding(NamedTuple):
+    """What a computation cannot resolve: of J, of a change of the gradient, of a step."""
+
+    objective: float
+    gradient: float
+    shortest: float
+
+    @classmethod
+    def of(cls, objective: Objective, stage: Stage) -> "_Rounding":
+        if stage.wide or objective.narrow == np.float64:
+            return cls(1e-14, 1e-14, 1e-6)
+        return cls(1e-6, 1e-6, 0.02)  # then float64 sees further
+
+
+class _Walk(NamedTuple):
+    """A stage so far: steps (K, p) and how much of them to try (K,); sizes of the gradient.
+
+    ``sizes`` (2, K) are those one and two steps ago, NaN where the matrix is newer than that.
+    """
+
+    step: np.ndarray
+    t: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, K: int, p: int) -> "_Walk":
+        return cls(np.zeros((K, p)), np.zeros(K), np.full((2, K), np.nan))
+
+    def note(self, taken: np.ndarray, size: np.ndarray, new: np.ndarray) -> None:
+        self.sizes[0, new] = np.nan  # a new matrix has two steps to prove itself
+        self.sizes[:, taken] = size[taken], self.sizes[0, taken]
+
+
+def _read(
+    objective: Objective, stage: Stage, rows: Sample, trial: np.ndarray, active: np.ndarray
+) -> tuple[Values, np.ndarray | None]:
+    if stage.newton:
+        return objective.values_and_curvature(trial, active)
+    return objective.values(trial, active, rows, wide=stage.wide), None
+
+
+def _judge(
+    state: State, walk: _Walk, active: np.ndarray, values: Values, rounding: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each step is good, and where along it the slope would be 0, were it a parabola.
+
+    A good one lowers J, as far as rounding can tell, and does not climb again at its end: that
+    the slope can tell, also where J no longer changes. The first of a stage, of length 0, is good.
+    """
+    J, step = state.J[active], walk.step[active]
+    down, up = np.sum(state.g[active] * step, axis=1), np.sum(values.g * step, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lower = J + rounding * np.abs(J) >= values.J
+        good = np.isfinite(values.J) & lower & (up <= -0.5 * down)
+        secant = np.nan_to_num(down / (down - up), nan=0.1)
+    return good | np.isinf(J), secant
 
 
 def _directions(state: State, lanes: np.ndarray) -> np.ndarray:
@@ -163,13 +212,30 @@ def _directions(state: State, lanes: np.ndarray) -> np.ndarray:
     return np.where(lost[:, None], -g, step)
 
 
-def _take_matrices(objective: Objective, state: State, stage: Stage, lanes: np.ndarray) -> None:
-    """Take the matrix of the models ``lanes`` anew, from the next larger sample if there is one."""
+def _take_matrices(
+    objective: Objective,
+    state: State,
+    stage: Stage,
+    walk: _Walk,
+    taken: np.ndarray,
+    H: np.ndarray | None,
+) -> np.ndarray:
+    """Take matrices anew where there is none, or where the last gained too little; return where.
+
+    ``H`` are those that came with the read; else each is from the next larger sample, if there is
+    one.
+    """
+    if H is not None:
+        state.matrix.set(taken, H, JITTER)
+        state.memory.forget(taken)
+        return taken
+    missing = taken[state.level[taken] < 0]
     if not stage.curvature:
-        lanes = lanes[state.level[lanes] < 0]
-        state.matrix.set_diagonal(lanes, objective.diagonal(lanes))
-        state.level[lanes] = 0
-        return
+        state.matrix.set_diagonal(missing, objective.diagonal(missing))
+        state.level[missing] = 0
+        return missing
+    slow = taken[state.size[taken] > _SLOW * walk.sizes[1, taken]]
+    lanes = np.union1d(missing, slow)
     state.level[lanes] = np.minimum(state.level[lanes] + 1, len(stage.curvature) - 1)
     jitter = JITTER if objective.narrow == np.float64 else _JITTER_NARROW
     for level in np.unique(state.level[lanes]):
@@ -178,6 +244,7 @@ def _take_matrices(objective: Objective, state: State, stage: Stage, lanes: np.n
         H, _ = objective.curvature(state.u[of_level], of_level, sample, wide=False)
         state.matrix.set(of_level, H, jitter)
         state.memory.forget(of_level)
+    return lanes
 
 
 def _turn(objective: Objective, state: State, rows: Sample) -> Turn:

@@ -58,12 +58,13 @@ def _roots(diagonal: np.ndarray) -> np.ndarray:
 def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Solve ``L L' x = b`` for each model: L (k, p, p), b (k, p)."""
     k, p = b.shape
+    x = b.copy()
     if k < 2 * p:
         from scipy.linalg import cho_solve  # a tenth of a second that `import jaxlr` spares
 
-        pairs = zip(L, b, strict=True)
-        return np.stack([cho_solve((one, True), v, check_finite=False) for one, v in pairs])
-    x = b.copy()
+        for factor, v in zip(L, x, strict=True):
+            v[:] = cho_solve((factor, True), v, check_finite=False)
+        return x
     for j in range(p):  # all models at once, for there are more of them than columns
         x[:, j] = (x[:, j] - np.einsum("ki,ki->k", L[:, j, :j], x[:, :j])) / L[:, j, j]
     for j in reversed(range(p)):
