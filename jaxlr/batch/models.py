@@ -183,6 +183,22 @@ def gradient_sums(
 
 
 @partial(jax.jit, static_argnames="mesh")
+def moment_sums(
+    X: Array, s: Array, center: Array, *, mesh: Mesh | None = None
+) -> tuple[Array, Array, Array]:
+    """Sum the weights, and s (x - center) and s (x - center)^2, in the type of ``center``."""
+
+    def sums(center: Array, rows: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        X, s = (v.astype(center.dtype) for v in rows)
+        off = jax.vmap(lambda x: x - center)(X)
+        precise = lax.Precision.HIGHEST
+        return s.sum(), jnp.dot(s, off, precision=precise), jnp.dot(s, off**2, precision=precise)
+
+    row_bytes = X.shape[1] * center.dtype.itemsize
+    return sum_over_rows(sums, center, (X, s), mesh=mesh, row_bytes=row_bytes)
+
+
+@partial(jax.jit, static_argnames="mesh")
 def side_sums(models: Models, rows: Rows, *, mesh: Mesh | None = None) -> tuple[Array, Array]:
     """Sum the weights of the rows that each model, as a direction, takes towards their labels.
 

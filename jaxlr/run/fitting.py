@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxlr import shard
+from jaxlr.data import DataError
 from jaxlr.run.config import CvConfig, FitConfig
 from jaxlr.run.parts import Parts, prepare
 from jaxlr.run.result import Run, settle, write
@@ -89,6 +90,10 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
         parts = prepare(config, tell)
+        if config.folds > len(parts.train.y):
+            raise DataError(
+                f"{parts.train.name}: {len(parts.train.y)} rows are fewer than {config.folds} folds"
+            )
         found = cross_validate(
             parts.train.X,
             parts.train.y,

@@ -6,9 +6,13 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.descent import JITTER, State
 from jaxlr.solve.newton import NewtonMatrix
 from jaxlr.solve.objective import ALL, Objective
+from jaxlr.solve.plan import SMALL
 from jaxlr.solve.result import Certificate, FitStatus
+from jaxlr.solve.scaling import Scaling
 
-_STILL_MOVING = 0.02  # standard deviations that a Newton step moves a converged model, at most
+# Standard deviations that a Newton step moves a converged model, at most, where every column has
+# its deviation from many rows; elsewhere a bound of how far it moves any row in z.
+_STILL_MOVING, _STILL_MOVING_ROWS = 0.005, 0.03
 
 
 def certify(
@@ -24,7 +28,7 @@ def certify(
     raw = np.maximum(abs(dw).max(axis=1, initial=0), abs(db))
     size, gap = state.size, -0.5 * np.sum(state.g * step, axis=1)
     compile_seconds, run_seconds = clock.compile, clock.run
-    columns = (v.tolist() for v in (state.J, size, raw, gap, state.steps, state.one_label))
+    known = (state.J, size, raw, gap, state.steps, state.one_label, state.stuck)
     return [
         Certificate(
             status=_status(J, gradient, tol, separated=k in runaway),
@@ -39,9 +43,10 @@ def certify(
             run_seconds=run_seconds,
             runaway=runaway.get(k, ()),
             one_label=one_label,
+            stuck=stuck,
         )
-        for k, (J, gradient, raw_gradient, gap, steps, one_label) in enumerate(
-            zip(*columns, strict=True)
+        for k, (J, gradient, raw_gradient, gap, steps, one_label, stuck) in enumerate(
+            zip(*(v.tolist() for v in known), strict=True)
         )
     ]
 
@@ -63,8 +68,14 @@ def _separated(
     Newton step still moves far where the gradient is already small, takes rows to the side of
     their label, and none away from it.
     """
-    found = {int(k): _largest(state.u[k]) for k in np.flatnonzero(state.separated)}
-    moving = abs(step).max(axis=1, initial=0) > _STILL_MOVING
+    found = {
+        int(k): _largest(state.u[k], objective.scaling.of_models(np.array([k])))
+        for k in np.flatnonzero(state.separated)
+    }
+    if objective.typical and objective.size > SMALL:
+        moving = abs(step).max(axis=1, initial=0) > _STILL_MOVING
+    else:  # no standardised feature is larger than sqrt(n)
+        moving = abs(step).sum(axis=1) * np.sqrt(objective.n) > _STILL_MOVING_ROWS
     free = (objective.l2 == 0) & np.isfinite(state.size) & ~state.separated
     lanes = np.flatnonzero(moving & free & (state.size <= max(tol, 1e-3)))
     if len(lanes) == 0:
@@ -76,12 +87,14 @@ def _separated(
         step = -matrix.solve(np.arange(len(state.u)), state.g)
     along, away = objective.sides(step[lanes], lanes)
     for k in lanes[(along > 0) & (away == 0)]:
-        found[int(k)] = _largest(step[k])
+        found[int(k)] = _largest(step[k], objective.scaling.of_models(np.array([k])))
     return found
 
 
-def _largest(direction: np.ndarray) -> tuple[int, ...]:
-    """Columns that matter most in a direction, the largest first."""
-    size = abs(direction)
+def _largest(direction: np.ndarray, scaling: Scaling) -> tuple[int, ...]:
+    """Columns that matter most in a direction, the largest first; -1 is the intercept."""
+    w, b = scaling.to_raw(direction[None])
+    size = np.append(abs(w[0]) * scaling.scale[0], abs(b[0]))
     order = np.argsort(-size)
-    return tuple(int(j) for j in order if size[j] > 0.1 * size[order[0]])
+    d = len(size) - 1
+    return tuple(-1 if j == d else int(j) for j in order if size[j] > 0.1 * size[order[0]])

@@ -12,7 +12,14 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Fit, FitHistory
-from jaxlr.solve.rows import measure, start, take_penalties, take_rows
+from jaxlr.solve.rows import (
+    check_not_traced,
+    check_settings,
+    measure,
+    start,
+    take_penalties,
+    take_rows,
+)
 
 
 def fit(
@@ -65,6 +72,8 @@ def fit(
     ------
     ValueError
         If shapes do not fit or a value is out of range; the message names it.
+    TypeError
+        Inside ``jax.jit`` or the like: a solver decides by values.
 
     Notes
     -----
@@ -80,15 +89,21 @@ def fit(
     >>> print(fit.params.w.round(4), fit.params.b.round(4), fit.certificate.status.value)
     [0.9082] -1.3623 converged
     """
+    check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
+    check_settings(tol, max_steps, method)
     with Clock() as clock, jax.enable_x64(True):
         rows = take_rows(X, y, sample_weight, offset)
-        scaling = measure(rows, intercept=fit_intercept)
-        objective = Objective(rows, View(), scaling, take_penalties(l2, 1), shard.mesh_of(rows.X))
-        u = start(init, 1, scaling)
+        scaling, typical = measure(rows, intercept=fit_intercept)
+        mesh, penalty = shard.mesh_of(rows.X), take_penalties(l2, 1)
+        objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical)
+        u = start(init, 1, scaling, rows)
         chosen = choose_method(method, u.shape[1])
         state = solve(
             objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
         )
+        if init is not None and state.stuck.any():  # from where no way leads down
+            u = start(None, 1, scaling, rows)
+            state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
         if not np.isfinite(state.J).all():
             batch.check_features(rows.X)  # says where X is not finite
         certificate = certify(objective, state, chosen, tol, clock)[0]

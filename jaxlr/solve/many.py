@@ -18,6 +18,8 @@ from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
+    check_not_traced,
+    check_settings,
     measure,
     start,
     take_data_sets,
@@ -127,6 +129,8 @@ def fit_many(
     >>> print(fits.params.w[:, 0].round(4), bool(fits))
     [0.9082 0.6367 0.1908] True
     """
+    check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
+    check_settings(tol, max_steps, method)
     with Clock() as clock, jax.enable_x64(True):
         apart = _are_data_sets(X)
         if apart and not (offset is None and classes is None and folds is None):
@@ -142,7 +146,7 @@ def fit_many(
         certificates: dict[int, Certificate] = {}
         for objective, models in problems:
             chosen = choose_method(method, objective.scaling.size)
-            u = start(_part(init, models), len(models), objective.scaling)
+            u = start(_part(init, models), len(models), objective.scaling, objective.rows)
             state = solve(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
@@ -155,13 +159,16 @@ def fit_many(
 
 
 def _are_data_sets(X: Any) -> bool:
-    return isinstance(X, list | tuple) and len(X) > 0 and np.ndim(X[0]) == 2
+    if isinstance(X, list | tuple) and len(X) == 0:
+        raise ValueError("X is an empty sequence: there is no data set in it")
+    return isinstance(X, list | tuple) and np.ndim(X[0]) == 2
 
 
 def _part(init: Params | None, models: np.ndarray) -> Params | None:
     if init is None or np.ndim(init.w) == 1:
         return init
-    return host_params(np.asarray(init.w)[models], np.asarray(init.b)[models])
+    b = np.broadcast_to(np.asarray(init.b), len(init.w))
+    return host_params(np.asarray(init.w)[models], b[models])
 
 
 def _together(p: int, method: Method) -> int:
@@ -191,7 +198,7 @@ def _shared(
     w = None if init is None else np.asarray(init.w)
     K = _count(
         {
-            "l2": np.size(l2) if np.ndim(l2) else None,
+            "l2": np.size(l2) if np.ndim(l2) and np.size(l2) != 1 else None,
             "y": y_columns,
             "sample_weight": s_columns,
             "classes": None if label is None else len(label),
@@ -205,19 +212,24 @@ def _shared(
         label=label,
         left_out=left_out,
     )
-    scaling, l2 = measure(rows, intercept=fit_intercept), take_penalties(l2, K)
+    (scaling, typical), l2 = measure(rows, intercept=fit_intercept), take_penalties(l2, K)
     rows, mesh = rows._replace(fold=fold), shard.mesh_of(rows.X)
     size = _together(scaling.size, "auto")
 
     def of_models(models: np.ndarray) -> _Problem:
         part = jax.tree.map(lambda v: v[models], view)
-        return _Problem(Objective(rows, part, scaling, l2[models], mesh), models)
+        objective = Objective(rows, part, scaling, l2[models], mesh, typical=typical)
+        return _Problem(objective, models)
 
     return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]
 
 
 def _count(sizes: dict[str, int | None]) -> int:
     given = {name: size for name, size in sizes.items() if size is not None}
+    if 0 in given.values():
+        raise ValueError(
+            f"{next(k for k, v in given.items() if v == 0)} is empty: no model is left"
+        )
     if len(set(given.values())) > 1:
         raise ValueError(f"the number of models is not clear: {given}")
     return next(iter(given.values()), 1)

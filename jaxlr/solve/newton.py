@@ -31,7 +31,10 @@ class NewtonMatrix:
         K, p = self.root.shape
         if self.factor is None:
             self.factor = np.tile(np.eye(p), (K, 1, 1))
-        root = _roots(np.einsum("kjj->kj", H))
+        diagonal = np.einsum("kjj->kj", H)
+        root = _roots(diagonal)
+        # A column without curvature gets one: the step there is the gradient, and no more.
+        H = H + np.where(diagonal > 0, np.maximum(root**2 - diagonal, 0), 1)[:, None] * np.eye(p)
         self.root[lanes] = root
         self.factor[lanes] = _cholesky(H / (root[:, :, None] * root[:, None, :]), jitter)
 

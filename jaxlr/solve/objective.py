@@ -66,9 +66,17 @@ class Objective:
     """
 
     def __init__(
-        self, rows: Rows, view: View, scaling: Scaling, l2: np.ndarray, mesh: Mesh | None
+        self,
+        rows: Rows,
+        view: View,
+        scaling: Scaling,
+        l2: np.ndarray,
+        mesh: Mesh | None,
+        *,
+        typical: bool = True,
     ) -> None:
         self.rows, self.view, self.scaling, self.l2, self.mesh = rows, view, scaling, l2, mesh
+        self.typical = typical  # whether a sample of the rows is like all of them
         self.narrow = np.float64 if rows.X.dtype == np.float64 else np.float32
         self.penalty = scaling.penalty(l2)
         self.reads = 0.0

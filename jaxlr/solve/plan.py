@@ -15,8 +15,9 @@ from jaxlr.solve.objective import Objective
 
 Method = Literal["auto", "newton", "lbfgs"]
 
-_SMALL = 1e6  # numbers in X that are read in no time, in float64 too
+SMALL = 1e6  # numbers in X that are read in no time, in float64 too
 _CHEAP = 2e8  # multiplications of an exact Hessian that cost no more than that
+_DEAR = 5e11  # multiplications of an exact Hessian that take seconds
 _WIDEST = 3000  # parameters up to which a Newton matrix pays
 _OFF_CENTER = 100  # means of so many deviations cost float32 too many digits
 
@@ -48,7 +49,7 @@ def solve(
         sizes = curvature if method == "newton" else []
         descend(objective, state, Stage(rows, sizes, tol, **settings), max_steps)
 
-    if objective.size <= _SMALL:
+    if objective.size <= SMALL:
         newton = method == "newton" and objective.size * p <= _CHEAP
         stage(n, [n], tol, wide=True, newton=newton)
         return state
@@ -63,11 +64,13 @@ def solve(
     few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
     if len(u) > 1:  # a read serves all models, a matrix only one: let them cost alike
         more = max(min(more, 8 * n // p), 20 * p)
-    if not near:
+    curvature = [more, 4 * more, 16 * more, n]
+    if not objective.typical and n * p * p <= _DEAR:
+        curvature = [n]
+    if objective.typical and not near:
         stage(few, [few], max(tol, 0.1 / np.sqrt(few)), wide=off_center)
         stage(more, [few], max(tol, 0.1 / np.sqrt(more)), wide=off_center)
     state.level[:] = -1
-    curvature = [more, 4 * more, 16 * more, n]
     if objective.narrow != np.float64 and not off_center:
         stage(n, curvature, tol, wide=False, foresee=True)
     stage(n, curvature, tol, wide=True)

@@ -45,9 +45,11 @@ class Certificate(NamedTuple):
     compile_seconds, run_seconds : float
         Seconds spent on compiling, and on everything else.
     runaway : tuple of int
-        Where separated: the columns whose coefficients grow without end, d for the intercept.
+        Where separated: the columns whose coefficients grow without end, -1 for the intercept.
     one_label : bool
         Where separated: whether there is one label only.
+    stuck : bool
+        Whether no step lowered the objective any more, as far as rounding can tell.
     """
 
     status: FitStatus
@@ -62,6 +64,7 @@ class Certificate(NamedTuple):
     run_seconds: float
     runaway: tuple[int, ...] = ()
     one_label: bool = False
+    stuck: bool = False
 
     def describe(self, features: Sequence[str] | None = None) -> str:
         """Say in words what became of the fit, and what can be done about it."""
@@ -71,12 +74,17 @@ class Certificate(NamedTuple):
         )
         if self.status is FitStatus.CONVERGED:
             return f"converged: {found}"
+        if self.status is FitStatus.STOPPED and self.stuck:
+            return (
+                f"not converged: {found}. No step lowers the objective, as far as float64 can tell: "
+                "start elsewhere (init), rescale offset and weights, or allow a larger tol"
+            )
         if self.status is FitStatus.STOPPED:
             return f"not converged: {found}. Allow more steps, a larger tol, or a penalty (l2)"
         if self.status is FitStatus.FAILED:
             return (
-                f"failed: the objective is not finite ({self.objective}). Features or weights are "
-                "too large for their type: rescale them, or use float64"
+                f"failed: the objective is not finite ({self.objective}). No row weighs anything, "
+                "or features are too large for their type: rescale them, or use float64"
             )
         if self.one_label:
             return (
@@ -98,9 +106,9 @@ class Certificate(NamedTuple):
 
     def name_of(self, j: int, features: Sequence[str] | None = None) -> str:
         """Name column j of ``runaway``."""
-        if features is None:
-            return f"column {j}"
-        return "the intercept" if j == len(features) else repr(features[j])
+        if j < 0:
+            return "the intercept"
+        return f"column {j}" if features is None else repr(features[j])
 
 
 class FitHistory(NamedTuple):

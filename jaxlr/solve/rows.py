@@ -1,25 +1,51 @@
 """What the solver is given, checked and put in its place."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxlr import batch
+from jaxlr import batch, shard
 from jaxlr.batch import Rows
 from jaxlr.core import Params
 from jaxlr.solve.objective import draw
 from jaxlr.solve.scaling import Scaling
 
 _ROWS_MEASURED = 4096  # for the means and deviations of the features
+_ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
+_LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
+_LARGEST = 1e150
+
+
+def check_settings(tol: float, max_steps: int, method: str) -> None:
+    """Raise ValueError where a setting of the solver is out of range."""
+    if not 0 < tol < float("inf"):
+        raise ValueError(f"tol is {tol}: it must be finite and above 0")
+    if max_steps < 1:
+        raise ValueError(f"max_steps is {max_steps}: it must be at least 1")
+    if method not in ("auto", "newton", "lbfgs"):
+        raise ValueError(f"method is {method!r}: it must be 'auto', 'newton' or 'lbfgs'")
+
+
+def check_not_traced(**arguments: Any) -> None:
+    """Raise TypeError inside jax.jit or jax.vmap: a solver decides by values, step by step."""
+    for name, value in arguments.items():
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+            raise TypeError(
+                f"{name} is being traced: fits cannot run inside jax.jit, jax.vmap or the like. "
+                "For many models use jaxlr.fit_many"
+            )
 
 
 def take_rows(
     X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
 ) -> Rows:
-    """Check one data set, and put it on the device. X may hold NaN: see `check_finite`."""
+    """Check one data set, and put it on the device; whether X is finite, the solver will see."""
     X, y, s = batch.check_data(X, y, sample_weight, finite=False)
     if offset is not None:
         offset = jnp.asarray(offset)
@@ -113,23 +139,94 @@ def take_penalties(l2: ArrayLike, K: int) -> np.ndarray:
     return np.broadcast_to(l2, (K,))
 
 
-def measure(rows: Rows, *, intercept: bool) -> Scaling:
-    """Measure the scales of the features on a few of the rows that weigh something."""
+class Measured(NamedTuple):
+    """Scales of the features, and whether a sample of the rows is like all of them."""
+
+    scaling: Scaling
+    typical: bool
+
+
+def measure(rows: Rows, *, intercept: bool) -> Measured:
+    """Measure the scales of the features: on a few rows, or on all where few do not show them.
+
+    Few rows do not show a column that differs from its mean in a few rows only, a label or a
+    weight that most rows do not have.
+    """
     few = draw(len(rows.X), _ROWS_MEASURED).numbers
-    X = np.asarray(rows.X if few is None else rows.X[few])
+    X = np.asarray(rows.X if few is None else rows.X[few], np.float64)
     weight = np.ones(len(X))
-    if rows.s is not None:
-        s = np.asarray(rows.s if few is None else rows.s[few]).reshape(len(X), -1)
-        some = np.any(s > 0, axis=1)
-        weight = np.where(some, 1.0, 0.0) if np.any(some) else weight
-    return Scaling.of(X[None], weight[None], intercept=intercept)
+    if rows.s is not None and rows.s.ndim == 1:
+        s = np.asarray(rows.s if few is None else rows.s[few], np.float64)
+        weight = s if s.any() else weight
+    scaling = Scaling.of(X[None], weight[None], intercept=intercept)
+    if few is None:
+        return Measured(_checked(scaling), typical=True)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        fourth = np.mean(((X - scaling.center[0]) / scaling.scale[0]) ** 4, axis=0)
+        seen = len(X) / fourth  # about as many rows make up the deviation of a column
+    constant = np.ptp(X, axis=0) == 0
+    seen[constant] = 0
+    if constant.any() or not (seen >= _ROWS_SEEN).all() or not _is_spread(rows.s):
+        scaling, constant = _measure_all(rows, scaling)
+    typical = bool((constant | (seen >= _ROWS_SEEN)).all())
+    return Measured(_checked(scaling), typical and _is_spread(rows.s) and _has_labels(rows.y))
 
 
-def start(init: Params | None, K: int, scaling: Scaling) -> np.ndarray:
-    """Where K models start, in standardised parameters (K, p)."""
+def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
+    """Measure all rows, and say which columns are constant."""
+    s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
+    first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
+    total = batch.moment_sums(rows.X, s, first, mesh=shard.mesh_of(rows.X))
+    weight, off, square = (np.asarray(v, np.float64) for v in total)
+    mean = off / weight
+    center = first + mean if scaling.intercept else first
+    variance = square / weight - (mean**2 if scaling.intercept else 0)
+    deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
+    constant = ~(deviation > 1e-7 * size)
+    scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
+    return Scaling(center[None], scale[None], scaling.intercept), constant
+
+
+def _is_spread(s: Array | None) -> bool:
+    """Whether the weights are spread over many of the rows."""
+    if s is None or s.ndim == 2:
+        return True
+    weight = np.asarray(s, np.float64)
+    weight = weight / weight.max()
+    return bool(weight.sum() ** 2 >= 0.1 * len(weight) * np.sum(weight**2))
+
+
+def _has_labels(y: Array) -> bool:
+    """Whether a sample of the rows has all labels."""
+    labels = np.asarray(y)
+    if labels.ndim == 2 or ((labels >= 0) & (labels <= 1)).all():
+        share = labels.mean(axis=0, dtype=np.float64)
+        least = np.min(np.minimum(share, 1 - share))
+    else:
+        least = np.unique(labels, return_counts=True)[1].min() / len(labels)
+    return bool(least >= _LEAST_SHARE)
+
+
+def _checked(scaling: Scaling) -> Scaling:
+    scale = scaling.scale[0]
+    for j in np.flatnonzero(~((scale < _LARGEST) & (scale > 1 / _LARGEST))):
+        raise ValueError(
+            f"X is not finite in column {j}, or so large or small that its squares over- or "
+            "underflow: impute, drop or rescale it"
+        )
+    return scaling
+
+
+def start(init: Params | None, K: int, scaling: Scaling, rows: Rows) -> np.ndarray:
+    """Where K models start, in standardised parameters (K, p): at z = 0 on average."""
     if init is None:
-        return np.zeros((K, scaling.size))
+        u = np.zeros((K, scaling.size))
+        if rows.offset is not None and scaling.intercept:
+            u[:, -1] = -np.mean(np.asarray(rows.offset, np.float64))
+        return u
     d = scaling.scale.shape[1]
+    if not isinstance(init, Params):
+        raise ValueError(f"init is {type(init).__name__}: it must be jaxlr.Params(w, b)")
     w, b = np.asarray(init.w, np.float64), np.asarray(init.b, np.float64)
     if w.shape not in ((d,), (K, d)) or b.shape not in ((), (K,)):
         raise ValueError(f"init has w {w.shape} and b {b.shape}: they must be ({d},) and ()")

@@ -89,9 +89,13 @@ class Scaling(NamedTuple):
 
 def _measure(X: np.ndarray, weight: np.ndarray, intercept: bool) -> tuple[np.ndarray, np.ndarray]:
     X, share = X.astype(np.float64), weight / weight.sum()
+    largest = np.maximum(abs(X).max(axis=0, initial=0), np.finfo(np.float64).tiny)
+    X = X / largest  # squares neither over- nor underflow
     center = share @ X if intercept else np.zeros(X.shape[1])
-    size = np.sqrt(share @ X**2)
-    scale = np.sqrt(share @ np.square(X - center))
-    # A constant column has no deviation but rounding: its size is the only scale it has.
-    scale = np.where(scale > 1e-7 * size, scale, size)
-    return center, np.where(scale > 0, scale, 1.0)
+    scale = or_size(np.sqrt(share @ np.square(X - center)), np.sqrt(share @ X**2))
+    return largest * center, np.where(scale > 0, largest * scale, 1.0)
+
+
+def or_size(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Deviations; of a constant column, which has none but rounding, its size."""
+    return np.where(deviation > 1e-7 * size, deviation, size)

@@ -1,5 +1,6 @@
 """`cross_validate`: which penalty predicts best, all folds and penalties in one solve."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -23,7 +24,7 @@ class Score(NamedTuple):
     """One measure out of fold: its mean over folds and the standard error of that, (L,) each.
 
     ``folds`` (L, F) holds the single folds. NaN where the measure is not defined: accuracy and
-    AUC with soft labels, AUC in a fold of one label.
+    AUC with soft labels, AUC in a fold of one label; the mean is over the folds that have it.
     """
 
     mean: np.ndarray
@@ -123,9 +124,14 @@ def cross_validate(
     if choose not in ("best", "one standard error"):
         raise ValueError(f"choose is {choose!r}: it must be 'best' or 'one standard error'")
     penalties = np.atleast_1d(np.asarray(l2, np.float64))
+    if penalties.ndim != 1 or penalties.size == 0:
+        raise ValueError(f"l2 has shape {penalties.shape}: pass one penalty or more, (L,)")
     fold = _folds(folds, np.asarray(y), seed)
     names = np.unique(fold)
     F, L = len(names), len(penalties)
+    for name in names if sample_weight is not None else ():
+        if not np.asarray(sample_weight)[fold == name].any():
+            raise ValueError(f"no row of fold {name} weighs anything: there is nothing to score")
     settings = {"fit_intercept": fit_intercept, "tol": tol, "max_steps": max_steps}
     rows = {"sample_weight": sample_weight, "offset": offset}
     with jax.enable_x64(True):  # on the device once, for all that follows
@@ -200,5 +206,8 @@ def _auc(z: np.ndarray, y: np.ndarray, s: np.ndarray) -> float:
 
 
 def _score(of_folds: np.ndarray) -> Score:
-    F = of_folds.shape[1]
-    return Score(of_folds.mean(axis=1), of_folds.std(axis=1, ddof=1) / np.sqrt(F), of_folds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of no fold at all the mean is NaN
+        count = np.sum(~np.isnan(of_folds), axis=1)
+        error = np.nanstd(of_folds, axis=1, ddof=1) / np.sqrt(count)
+        return Score(np.nanmean(of_folds, axis=1), error, of_folds)
