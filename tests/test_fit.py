@@ -211,6 +211,102 @@ def test_hard_problems_end_well(case, dtype):
     assert fit.certificate.gradient <= 1e-6
 
 
+def rare_column(n, rows, labels, seed=0):
+    """20 ordinary columns and one that is 1 in a few rows, whose labels are given."""
+    rng = np.random.default_rng(seed)
+    X = np.c_[rng.standard_normal((n, 20)), np.zeros(n)]
+    y = (rng.random(n) < 1 / (1 + np.exp(-X[:, 0]))).astype(float)
+    index = rng.choice(n, rows, replace=False)
+    X[index, 20], y[index] = 1, labels
+    return X, y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_that_no_sample_sees_is_fitted(dtype):
+    X, y = rare_column(100_000, 3, [0, 1, 1])
+    fits = [jaxlr.fit((X * unit).astype(dtype), y) for unit in (1, np.r_[np.ones(20), 1e6])]
+    for fit, unit in zip(fits, (1.0, 1e6), strict=True):
+        assert fit, fit.certificate.describe()
+        assert fit.certificate.reads < 15
+        assert 0.3 < fit.params.w[20] * unit < 2
+    z = X[:, :20] @ fits[0].params.w[:20] + fits[0].params.b
+    seen = X[:, 20] == 1
+    a = 1 / (1 + np.exp(-(z[seen] + fits[0].params.w[20])))
+    assert a.sum() == pytest.approx(2, abs=1e-2)  # as many ones are expected as there are
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "rows"), [(1000, 1), (5000, 5), (20_000, 2), (100_000, 5)])
+def test_a_rare_column_of_one_label_has_no_optimum(n, rows, dtype):
+    X, y = rare_column(n, rows, 1)
+    certificate = jaxlr.fit(X.astype(dtype), y).certificate
+    assert certificate.status is FitStatus.SEPARATED
+    assert certificate.runaway == (20,)
+
+
+def test_steep_labels_that_overlap_have_an_optimum():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5000, 3))
+    y = (rng.random(5000) < 1 / (1 + np.exp(-30 * X[:, 0]))).astype(float)
+    fit = jaxlr.fit(X, y)
+    assert fit, fit.certificate.describe()
+    assert fit.params.w[0] > 20
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_weight_0_are_removed_rows_where_there_are_many(dtype):
+    X, y = problem(n=200_000, dtype=dtype)
+    s = np.zeros(len(y))
+    s[np.random.default_rng(1).choice(len(y), 60, replace=False)] = 1
+    some, alone = jaxlr.fit(X, y, sample_weight=s), jaxlr.fit(X[s > 0], y[s > 0])
+    assert some
+    assert some.certificate.reads < 20
+    np.testing.assert_allclose(some.params.w, alone.params.w, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_rows_of_one_label_among_many(dtype):
+    X, y = problem(n=100_000, dtype=dtype)
+    y[:] = np.arange(len(y)) < 20
+    fit = jaxlr.fit(X, y)
+    assert fit
+    assert fit.certificate.reads < 40
+
+
+def test_a_start_from_where_no_way_leads_down_is_left():
+    X, y = problem(n=200, d=3)
+    far = jaxlr.Params(np.full(3, 1e3), np.float64(0))
+    np.testing.assert_allclose(
+        jaxlr.fit(X, y, init=far, tol=1e-10).params.w, jaxlr.fit(X, y, tol=1e-10).params.w
+    )
+    shifted = jaxlr.fit(X, y, offset=np.full(200, 1e6), tol=1e-6)
+    assert shifted
+    assert shifted.params.b == pytest.approx(jaxlr.fit(X, y).params.b - 1e6, rel=1e-9)
+
+
+def test_values_whose_squares_overflow_are_refused():
+    X, y = problem(n=50, d=3)
+    for factor in (1e200, 1e-200):
+        with pytest.raises(ValueError, match="column 1, or so large or small"):
+            jaxlr.fit(X * [1, factor, 1], y)
+
+
+def test_a_fit_cannot_be_traced_and_says_so():
+    X, y = problem(n=50, d=3)
+    with pytest.raises(TypeError, match=r"X is being traced.*fit_many"):
+        jax.jit(lambda X: jaxlr.fit(X, y).params.w)(X)
+
+
+def test_two_threads_fit_what_one_does():
+    from concurrent.futures import ThreadPoolExecutor
+
+    X, y = problem(n=3000)
+    alone = jaxlr.fit(X, y)
+    with ThreadPoolExecutor(2) as pool:
+        for fit in pool.map(lambda _: jaxlr.fit(X, y), range(4)):
+            assert fit.params.w.tobytes() == alone.params.w.tobytes()
+
+
 def test_covariance_names_collinear_and_constant_columns():
     X, y = problem(n=300, d=3)
     with pytest.raises(ValueError, match=r"constant columns \(3\)"):
@@ -235,6 +331,10 @@ BAD = {
     r"offset has shape \(3,\)": lambda X, y: (X, y, {"offset": np.ones(3)}),
     "offset is not finite in row 4": lambda X, y: (X, y, {"offset": np.r_[:4, np.nan, 5 : len(y)]}),
     r"init has w \(2,\)": lambda X, y: (X, y, {"init": jaxlr.zeros(2)}),
+    "init is tuple": lambda X, y: (X, y, {"init": (X[0], 0.0)}),
+    "tol is 0": lambda X, y: (X, y, {"tol": 0}),
+    "max_steps is 0": lambda X, y: (X, y, {"max_steps": 0}),
+    "method is 'magic'": lambda X, y: (X, y, {"method": "magic"}),
 }  # fmt: skip
 
 

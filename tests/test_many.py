@@ -100,6 +100,9 @@ BAD = {
     },
     "sample_weight is 0 everywhere for model 1": {"sample_weight": np.tile([1, 0], (50, 1))},
     r"folds has fold of shape \(3,\)": {"folds": ([0, 1, 2], [0, 1])},
+    "l2 is empty": {"l2": []},
+    "classes is empty": {"classes": []},
+    "tol is -1": {"tol": -1},
 }
 
 
@@ -121,6 +124,8 @@ def test_bad_data_sets_are_named():
             jaxlr.fit_many([X, broken], [y, y])
     with pytest.raises(ValueError, match="X has 2 data sets, but y has 1"):
         jaxlr.fit_many([X, X], [y])
+    with pytest.raises(ValueError, match="empty sequence"):
+        jaxlr.fit_many([], [])
     with pytest.raises(ValueError, match="shared rows"):
         jaxlr.fit_many([X, X], [y, y], classes=[0, 1])
 
@@ -175,6 +180,15 @@ def test_cross_validation_of_soft_labels_and_given_folds():
     ):
         with pytest.raises(ValueError, match=message):
             jaxlr.cross_validate(X, y, l2=[0.1], folds=folds)
+
+
+def test_auc_is_the_mean_of_the_folds_that_have_it():
+    X, y = problem(n=90)
+    fold = np.repeat([0, 1, 2], 30)
+    y[fold == 1] = 1
+    cv = jaxlr.cross_validate(X, y, l2=[0.1], folds=fold)
+    assert np.isnan(cv.auc.folds[0]).tolist() == [False, True, False]
+    assert cv.auc.mean[0] == pytest.approx(cv.auc.folds[0, [0, 2]].mean())
 
 
 def test_area_under_the_curve_with_ties_and_weights():

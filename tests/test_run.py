@@ -350,6 +350,11 @@ def test_settings_of_fits_out_of_range_are_named(kind, setting, value):
         kind(**{setting: value})
 
 
+def test_more_folds_than_rows_are_refused(tmp_path):
+    with pytest.raises(data.DataError, match="569 rows are fewer than 600 folds"):
+        run_cv(CvConfig(folds=600, out=str(tmp_path / "run")))
+
+
 def test_a_config_of_no_known_command_is_refused():
     with pytest.raises(ValueError, match="command is 'fly'"):
         RunConfig.from_toml("command = 'fly'")

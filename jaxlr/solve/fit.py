@@ -93,9 +93,9 @@ def fit(
     check_settings(tol, max_steps, method)
     with Clock() as clock, jax.enable_x64(True):
         rows = take_rows(X, y, sample_weight, offset)
-        scaling, typical = measure(rows, intercept=fit_intercept)
+        scaling, typical, reads = measure(rows, intercept=fit_intercept)
         mesh, penalty = shard.mesh_of(rows.X), take_penalties(l2, 1)
-        objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical)
+        objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         u = start(init, 1, scaling, rows)
         chosen = choose_method(method, u.shape[1])
         state = solve(

@@ -212,13 +212,15 @@ def _shared(
         label=label,
         left_out=left_out,
     )
-    (scaling, typical), l2 = measure(rows, intercept=fit_intercept), take_penalties(l2, K)
+    scaling, typical, reads = measure(rows, intercept=fit_intercept)
+    l2 = take_penalties(l2, K)
     rows, mesh = rows._replace(fold=fold), shard.mesh_of(rows.X)
     size = _together(scaling.size, "auto")
 
     def of_models(models: np.ndarray) -> _Problem:
         part = jax.tree.map(lambda v: v[models], view)
-        objective = Objective(rows, part, scaling, l2[models], mesh, typical=typical)
+        penalties = l2[models]
+        objective = Objective(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
         return _Problem(objective, models)
 
     return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]

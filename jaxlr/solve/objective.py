@@ -74,12 +74,13 @@ class Objective:
         mesh: Mesh | None,
         *,
         typical: bool = True,
+        reads: float = 0.0,
     ) -> None:
         self.rows, self.view, self.scaling, self.l2, self.mesh = rows, view, scaling, l2, mesh
         self.typical = typical  # whether a sample of the rows is like all of them
         self.narrow = np.float64 if rows.X.dtype == np.float64 else np.float32
         self.penalty = scaling.penalty(l2)
-        self.reads = 0.0
+        self.reads = reads
         self._samples: dict[int, Sample] = {}
 
     def sample(self, m: int) -> Sample:

@@ -76,8 +76,8 @@ class Certificate(NamedTuple):
             return f"converged: {found}"
         if self.status is FitStatus.STOPPED and self.stuck:
             return (
-                f"not converged: {found}. No step lowers the objective, as far as float64 can tell: "
-                "start elsewhere (init), rescale offset and weights, or allow a larger tol"
+                f"not converged: {found}. No step lowers the objective, as far as float64 can "
+                "tell: start elsewhere (init), rescale offset and weights, or allow a larger tol"
             )
         if self.status is FitStatus.STOPPED:
             return f"not converged: {found}. Allow more steps, a larger tol, or a penalty (l2)"

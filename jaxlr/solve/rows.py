@@ -140,10 +140,11 @@ def take_penalties(l2: ArrayLike, K: int) -> np.ndarray:
 
 
 class Measured(NamedTuple):
-    """Scales of the features, and whether a sample of the rows is like all of them."""
+    """Scales of the features, whether a sample of the rows is like all of them, and reads of X."""
 
     scaling: Scaling
     typical: bool
+    reads: float
 
 
 def measure(rows: Rows, *, intercept: bool) -> Measured:
@@ -160,16 +161,19 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
         weight = s if s.any() else weight
     scaling = Scaling.of(X[None], weight[None], intercept=intercept)
     if few is None:
-        return Measured(_checked(scaling), typical=True)
+        return Measured(_checked(scaling), typical=True, reads=1.0)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         fourth = np.mean(((X - scaling.center[0]) / scaling.scale[0]) ** 4, axis=0)
         seen = len(X) / fourth  # about as many rows make up the deviation of a column
     constant = np.ptp(X, axis=0) == 0
     seen[constant] = 0
+    reads = len(X) / len(rows.X)
     if constant.any() or not (seen >= _ROWS_SEEN).all() or not _is_spread(rows.s):
         scaling, constant = _measure_all(rows, scaling)
+        reads += 1
     typical = bool((constant | (seen >= _ROWS_SEEN)).all())
-    return Measured(_checked(scaling), typical and _is_spread(rows.s) and _has_labels(rows.y))
+    typical = typical and _is_spread(rows.s) and _has_labels(rows.y)
+    return Measured(_checked(scaling), typical, reads)
 
 
 def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
