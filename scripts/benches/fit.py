@@ -7,9 +7,9 @@ never does runs at its best, and its gradient is printed.
 What is missed: 10 times the fastest peer at 1,000,000 x 16 (5.8 times), for there scikit-learn's
 newton-cholesky reads X little oftener than we do; no slower than scikit-learn at 1,000 x 20 and
 569 x 30 (4 to 8 ms against 3), where each of about 5 calls of the device costs a quarter of a
-millisecond and the checks of the input one more; at 10,000 x 20,000, L-BFGS takes about as many steps
-as scikit-learn's (400 to 1e-6; more pairs in its memory did not help, a sampled Newton matrix in
-low-rank form was not tried).
+millisecond and the checks of the input one more; at 10,000 x 20,000, L-BFGS takes about as many
+steps as scikit-learn's (400 to 1e-6; more pairs in its memory did not help, a sampled Newton
+matrix in low-rank form was not tried).
 """
 
 import argparse

@@ -1,12 +1,13 @@
 """Many models in one call, against loops over single fits.
 
-What is missed: the aims were 25 times LogisticRegressionCV on two processes and 30 times a loop over
-1,000 data sets; measured were 3.4 and 3.3. Why: a read for 50 models of 100 columns is bound by
-exp and by products that one device of a CPU computes on one core and a half, and the Hessians of 50
-models take a third of the time; a data set of 1,000 x 20 is worth 20 us a read in a loop of XLA over
-data sets, of which it uses one core. Tried: several data sets at once in one product (slower on a
-CPU than one after the other), exact Newton steps (slower than few Hessians and L-BFGS), smaller
-samples for the Hessians of many models (2 times faster, in use). Not tried: data sets split over devices.
+What is missed: the aims were 25 times LogisticRegressionCV on two processes and 30 times a loop
+over 1,000 data sets; measured were 3.4 and 3.3. Why: a read for 50 models of 100 columns is
+bound by exp and by products that one device of a CPU computes on one core and a half, and the
+Hessians of 50 models take a third of the time; a data set of 1,000 x 20 is worth 20 us a read in
+a loop of XLA over data sets, of which it uses one core. Tried: several data sets at once in one
+product (slower on a CPU than one after the other), exact Newton steps (slower than few Hessians
+and L-BFGS), smaller samples for the Hessians of many models (2 times faster, in use). Not tried:
+data sets split over devices.
 """
 
 import argparse
