@@ -12,6 +12,7 @@ from jaxlr.batch import check_penalty
 from jaxlr.data import BUILT_IN
 from jaxlr.extras import extra
 from jaxlr.run.folder import CONFIG, RunFolderError
+from jaxlr.solve import check_settings
 from jaxlr.train import Optimizer, check_alpha, check_count, from_optax, plain
 
 
@@ -183,9 +184,8 @@ class FitConfig(RunConfig):
     def __post_init__(self) -> None:
         """Check what can be checked before any data is read."""
         super().__post_init__()
-        check_count("max_steps", self.max_steps)
+        check_settings(self.tol, self.max_steps, self.method)
         check_penalty(self.l2)
-        check_tol(self.tol)
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,8 @@ class CvConfig(RunConfig):
     def __post_init__(self) -> None:
         """Check what can be checked before any data is read."""
         super().__post_init__()
-        check_count("max_steps", self.max_steps)
+        check_settings(self.tol, self.max_steps)
         check_count("folds", self.folds, least=2)
-        check_tol(self.tol)
         if not self.l2:
             raise ValueError("l2 is empty: name a penalty or more")
         for penalty in self.l2:
@@ -233,12 +232,6 @@ def check_share(name: str, value: float) -> None:
     """Raise ValueError unless ``value`` is a share of rows that leaves some."""
     if not 0 <= value < 1:
         raise ValueError(f"{name} is {value}: it must be at least 0 and below 1")
-
-
-def check_tol(tol: float) -> None:
-    """Raise ValueError unless ``tol`` is a tolerance that can be met."""
-    if not 0 < tol < float("inf"):
-        raise ValueError(f"tol is {tol}: it must be finite and above 0")
 
 
 def check_seed(seed: int) -> None:

@@ -6,17 +6,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlr import shard
 from jaxlr.data import DataError
 from jaxlr.run.config import CvConfig, FitConfig
-from jaxlr.run.parts import Parts, prepare
+from jaxlr.run.model import Model
+from jaxlr.run.parts import devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
 from jaxlr.run.summary import facts, to_json
 from jaxlr.solve import CrossValidation, Fit, cross_validate, fit
+from jaxlr.solve.scaling import Scaling
 
 Tell = Callable[[str], None]
-# As for training: smaller shares of X take longer on several devices than all of it on one.
-_BYTES_PER_DEVICE = 1 << 22
 
 
 def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
@@ -51,11 +50,8 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
         parts = prepare(config, tell)
-        rows = parts.train
-        devices = jax.devices()[: max(1, rows.X.nbytes // _BYTES_PER_DEVICE)]
-        X, y, s = rows.X, rows.y, None
-        if len(devices) > 1:
-            X, y, s = shard.split_rows(X, y, devices=devices)
+        devices = devices_for(parts.train)
+        X, y, s = place(parts.train, devices)
         found = fit(
             X,
             y,
@@ -65,8 +61,9 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
             max_steps=config.max_steps,
             method=config.method,
         )
-        summary = {**_outcome(found, parts), **facts(found.params, parts, devices)}
-    return write(target, config, parts.model(found.params, config), _metrics(found), summary)
+        model = parts.model(found.params, config)
+        summary = {**_outcome(found, model), **facts(found.params, parts, devices)}
+    return write(target, config, model, _metrics(found), summary)
 
 
 def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
@@ -105,20 +102,21 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
             seed=config.seed,
         )
         refit = found.refit
+        model = parts.model(refit.params, config)
         summary = {
-            **_outcome(refit, parts),
+            **_outcome(refit, model),
             "l2": config.l2[found.chosen],
             "penalties": _table(found),
             "folds_not_converged": sum(not c.converged for c in found.fits.certificates),
             **facts(refit.params, parts, jax.devices()[:1]),
         }
-    return write(target, config, parts.model(refit.params, config), _metrics(refit), summary)
+    return write(target, config, model, _metrics(refit), summary)
 
 
-def _outcome(found: Fit, parts: Parts) -> dict[str, Any]:
+def _outcome(found: Fit, model: Model) -> dict[str, Any]:
     certificate = found.certificate._asdict()
     certificate["status"] = found.certificate.status.name.lower()
-    features = parts.train.features
+    features = model.features
     certificate["runaway"] = [
         found.certificate.name_of(j, features) for j in certificate["runaway"]
     ]
@@ -126,22 +124,19 @@ def _outcome(found: Fit, parts: Parts) -> dict[str, Any]:
         "status": certificate["status"],
         "why": found.certificate.describe(features),
         "certificate": certificate,
-        "coefficients": _coefficients(found, parts),
+        "coefficients": _coefficients(found, model),
     }
 
 
-def _coefficients(found: Fit, parts: Parts) -> list[dict[str, Any]]:
+def _coefficients(found: Fit, model: Model) -> list[dict[str, Any]]:
     """Coefficients of raw features, the intercept last, with standard errors where there are."""
-    mean, scale = parts.mean, parts.scale
-    w = found.params.w / scale
-    values = np.append(w, found.params.b - w @ mean)
+    values = np.append(model.w, model.b)
     try:
-        to_raw = np.diag(np.append(1 / scale, 1.0))
-        to_raw[-1, :-1] = -mean / scale
+        to_raw = Scaling(model.mean[None], model.scale[None], intercept=True).derivative()
         errors = np.sqrt(np.diag(to_raw @ found.covariance() @ to_raw.T)).tolist()
     except ValueError:  # there are none; `why` says so where it is the fit's fault
         errors = [None] * len(values)
-    names = [*parts.train.features, "(intercept)"]
+    names = [*model.features, "(intercept)"]
     return [
         {"name": name, "value": value, "standard_error": error}
         for name, value, error in zip(names, values.tolist(), errors, strict=True)

@@ -8,22 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr import core, shard
+from jaxlr import core
 from jaxlr.check import Report
 from jaxlr.core import Params
 from jaxlr.data import Dataset
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.crosscheck import check_gradient_at
-from jaxlr.run.parts import Parts, prepare
+from jaxlr.run.parts import Parts, devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
 from jaxlr.run.summary import facts, metrics_lines
 from jaxlr.train import DivergedError, History, Progress, Status, train
 
 _ROWS_CHECKED = 256
-# Rows are split over devices only where each gets this much of X: a sum over the devices of a CPU
-# costs 0.3 ms, and with it smaller shares take longer than one device with all rows.
-_BYTES_PER_DEVICE = 1 << 22
-
 Callback = Callable[[Progress], bool | None]
 
 
@@ -107,8 +103,9 @@ class _Trained(NamedTuple):
 
 
 def _train(parts: Parts, config: TrainConfig, callback: Callback | None) -> _Trained:
-    devices = _devices_for(parts.train, config)
-    X, y, s = _place(parts.train, devices)
+    # A mini-batch is small, and its rows lie anywhere.
+    devices = jax.devices()[:1] if config.batch_size else devices_for(parts.train)
+    X, y, s = place(parts.train, devices)
     start = time.perf_counter()
     try:
         result = train(
@@ -121,7 +118,7 @@ def _train(parts: Parts, config: TrainConfig, callback: Callback | None) -> _Tra
             batch_size=config.batch_size,
             l2=config.l2,
             key=jax.random.key(config.seed),
-            validation=None if parts.validation is None else _place(parts.validation, devices),
+            validation=None if parts.validation is None else place(parts.validation, devices),
             validate_every=config.validate_every,
             patience=config.patience,
             callback=callback,
@@ -143,18 +140,6 @@ def _train(parts: Parts, config: TrainConfig, callback: Callback | None) -> _Tra
         seconds=time.perf_counter() - start,
         devices=devices,
     )
-
-
-def _devices_for(rows: Dataset, config: TrainConfig) -> list[Any]:
-    # A mini-batch is small, and its rows lie anywhere.
-    share = 1 if config.batch_size else max(1, rows.X.nbytes // _BYTES_PER_DEVICE)
-    return jax.devices()[:share]
-
-
-def _place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    if len(devices) == 1:
-        return jax.device_put(rows.X), jax.device_put(rows.y), None
-    return shard.split_rows(rows.X, rows.y, devices=devices)
 
 
 def _summary(parts: Parts, trained: _Trained, report: Report) -> dict[str, Any]:

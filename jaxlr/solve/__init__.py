@@ -4,6 +4,7 @@ from jaxlr.solve.fit import fit
 from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
+from jaxlr.solve.rows import check_settings
 from jaxlr.solve.validation import CrossValidation, Score, cross_validate
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Fits",
     "Score",
     "bootstrap",
+    "check_settings",
     "cross_validate",
     "fit",
     "fit_many",

@@ -81,10 +81,12 @@ def _separated(
     if len(lanes) == 0:
         return found
     if method == "newton":
-        matrix = NewtonMatrix(*state.u.shape)
+        these = np.arange(len(lanes))
+        matrix = NewtonMatrix(len(lanes), state.u.shape[1])
         H, _ = objective.curvature(state.u[lanes], lanes, ALL, wide=True)
-        matrix.set(lanes, H, JITTER)
-        step = -matrix.solve(np.arange(len(state.u)), state.g)
+        matrix.set(these, H, JITTER)
+        step = step.copy()
+        step[lanes] = -matrix.solve(these, state.g[lanes])
     along, away = objective.sides(step[lanes], lanes)
     for k in lanes[(along > 0) & (away == 0)]:
         found[int(k)] = _largest(step[k], objective.scaling.of_models(np.array([k])))

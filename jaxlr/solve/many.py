@@ -171,9 +171,9 @@ def _part(init: Params | None, models: np.ndarray) -> Params | None:
     return host_params(np.asarray(init.w)[models], b[models])
 
 
-def _together(p: int, method: Method) -> int:
+def _together(p: int) -> int:
     """Models whose matrices and memory fit into the memory meant for them."""
-    matrices = 4 * p * p if choose_method(method, p) == "newton" else 0
+    matrices = 4 * p * p if choose_method("auto", p) == "newton" else 0
     return max(1, _BYTES_AT_A_TIME // (8 * (matrices + 30 * p)))
 
 
@@ -215,7 +215,7 @@ def _shared(
     scaling, typical, reads = measure(rows, intercept=fit_intercept)
     l2 = take_penalties(l2, K)
     rows, mesh = rows._replace(fold=fold), shard.mesh_of(rows.X)
-    size = _together(scaling.size, "auto")
+    size = _together(scaling.size)
 
     def of_models(models: np.ndarray) -> _Problem:
         part = jax.tree.map(lambda v: v[models], view)
@@ -250,7 +250,7 @@ def _apart(
     problems = []
     for size in np.unique(sizes):
         same = np.flatnonzero(sizes == size)
-        for models in np.array_split(same, -(-len(same) // _together(p, "auto"))):
+        for models in np.array_split(same, -(-len(same) // _together(p))):
             rows = [_stack([data_sets[k][i] for k in models], size) for i in range(3)]
             scaling = Scaling.of(rows[0], rows[2], intercept=fit_intercept)
             objective = Segments(Rows(*map(jax.device_put, rows)), scaling, l2[models])

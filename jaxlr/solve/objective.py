@@ -84,7 +84,7 @@ class Objective:
         self._samples: dict[int, Sample] = {}
 
     def sample(self, m: int) -> Sample:
-        """M rows at random, always the same; all of them where m is most of them."""
+        """Draw m rows at random, always the same; all of them where m is most of them."""
         if m not in self._samples:
             self._samples[m] = draw(self.n, m, self.mesh)
         return self._samples[m]

@@ -14,7 +14,7 @@ from jaxlr import batch, shard
 from jaxlr.batch import Rows
 from jaxlr.core import Params
 from jaxlr.solve.objective import draw
-from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.scaling import Scaling, is_constant
 
 _ROWS_MEASURED = 4096  # for the means and deviations of the features
 _ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
@@ -22,7 +22,7 @@ _LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
 _LARGEST = 1e150
 
 
-def check_settings(tol: float, max_steps: int, method: str) -> None:
+def check_settings(tol: float, max_steps: int, method: str = "auto") -> None:
     """Raise ValueError where a setting of the solver is out of range."""
     if not 0 < tol < float("inf"):
         raise ValueError(f"tol is {tol}: it must be finite and above 0")
@@ -186,7 +186,7 @@ def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
     center = first + mean if scaling.intercept else first
     variance = square / weight - (mean**2 if scaling.intercept else 0)
     deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
-    constant = ~(deviation > 1e-7 * size)
+    constant = is_constant(deviation, size)
     scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
     return Scaling(center[None], scale[None], scaling.intercept), constant
 

@@ -92,10 +92,11 @@ def _measure(X: np.ndarray, weight: np.ndarray, intercept: bool) -> tuple[np.nda
     largest = np.maximum(abs(X).max(axis=0, initial=0), np.finfo(np.float64).tiny)
     X = X / largest  # squares neither over- nor underflow
     center = share @ X if intercept else np.zeros(X.shape[1])
-    scale = or_size(np.sqrt(share @ np.square(X - center)), np.sqrt(share @ X**2))
+    deviation, size = np.sqrt(share @ np.square(X - center)), np.sqrt(share @ X**2)
+    scale = np.where(is_constant(deviation, size), size, deviation)
     return largest * center, np.where(scale > 0, largest * scale, 1.0)
 
 
-def or_size(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Deviations; of a constant column, which has none but rounding, its size."""
-    return np.where(deviation > 1e-7 * size, deviation, size)
+def is_constant(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Whether a column has no deviation but rounding, so that its size is the only scale it has."""
+    return ~(deviation > 1e-7 * size)

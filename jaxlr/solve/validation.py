@@ -135,13 +135,13 @@ def cross_validate(
     settings = {"fit_intercept": fit_intercept, "tol": tol, "max_steps": max_steps}
     rows = {"sample_weight": sample_weight, "offset": offset}
     with jax.enable_x64(True):  # on the device once, for all that follows
-        X = take_rows(X, y, sample_weight, offset).X
+        taken = take_rows(X, y, sample_weight, offset)
+    X = taken.X
     fits = fit_many(
         X, y, l2=np.tile(penalties, F), folds=(fold, np.repeat(names, L)), **rows, **settings
     )
     scores = np.full((3, L, F), np.nan)
     with jax.enable_x64(True):
-        taken = take_rows(X, y, sample_weight, offset)
         for f, name in enumerate(names):
             lanes = slice(f * L, (f + 1) * L)
             scores[:, :, f] = _out_of_fold(fits.params, lanes, taken, np.flatnonzero(fold == name))

@@ -296,6 +296,7 @@ def run_alone(arguments: argparse.Namespace) -> None:
     """
     folder = Path(arguments.folder)
     on_disk = np.load(folder / "X.npy", mmap_mode="r")
+    # jaxlr.data.aligned_empty once more: importing jaxlr here would take it out of the time.
     raw = np.empty(on_disk.nbytes + 64, np.uint8)
     start = -raw.ctypes.data % 64
     X = raw[start : start + on_disk.nbytes].view(on_disk.dtype).reshape(on_disk.shape)
