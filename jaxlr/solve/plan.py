@@ -53,11 +53,6 @@ def solve(
         newton = method == "newton" and objective.size * p <= _CHEAP
         stage(n, [n], tol, wide=True, newton=newton)
         return state
-    if objective.rows.X.ndim == 3:
-        if objective.narrow != np.float64:
-            stage(n, [n], tol, wide=False, foresee=True)
-        stage(n, [n], tol, wide=True)
-        return state
 
     scaling = objective.scaling
     off_center = bool(np.any(abs(scaling.center) > _OFF_CENTER * scaling.scale))

@@ -13,7 +13,7 @@ class Segments(Objective):
     """An `Objective` whose rows are X (K, m, d), y, s (K, m): each model has its own."""
 
     def __init__(self, rows: Rows, scaling: Scaling, l2: np.ndarray) -> None:
-        super().__init__(rows, View(), scaling, l2, None)
+        super().__init__(rows, View(), scaling, l2, None, typical=False)  # too few to sample
         self.kept = np.arange(len(l2)), rows
 
     def values_and_curvature(self, u: np.ndarray, lanes: np.ndarray) -> tuple[Values, np.ndarray]:
