@@ -71,16 +71,16 @@ API = {
     "fit: gradient_sums of a sample": models(
         lambda *a: batch.gradient_sums(*shared(*a), jnp.arange(3000))
     ),
-    "fit: mean_curvature": models(
-        lambda *a: batch.mean_curvature(*shared(*a), jnp.arange(3000), ZERO, ONE)
+    "fit: curvature_sums": models(
+        lambda *a: batch.curvature_sums(*shared(*a), jnp.arange(3000), ZERO, ONE)
     ),
     "fit: gradient_and_curvature": models(
         lambda *a: batch.gradient_and_curvature(*shared(*a), ZERO, ONE)
     ),
     "fit: side_sums": models(lambda *a: batch.side_sums(*shared(*a))),
     "fit: gradient_sums_apart": models(lambda *a: batch.gradient_sums_apart(*apart(*a))),
-    "fit: mean_curvature_apart": models(
-        lambda *a: batch.mean_curvature_apart(*apart(*a), jnp.zeros((2, D)), jnp.ones((2, D)))
+    "fit: curvature_sums_apart": models(
+        lambda *a: batch.curvature_sums_apart(*apart(*a), jnp.zeros((2, D)), jnp.ones((2, D)))
     ),
     "cross_validate: scores": models(lambda *a: batch.scores(*shared(*a), jnp.arange(10))),
     "train": step(None),

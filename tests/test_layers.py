@@ -16,7 +16,7 @@ ALLOWED = {
     "core": set(),
     "check": set(),
     "extras": set(),
-    "data": {"extras"},
+    "data": {"extras", "shard"},
     "shard": set(),
     "batch": {"core", "shard"},
     "train": {"core", "shard", "batch"},

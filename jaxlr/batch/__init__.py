@@ -1,5 +1,6 @@
 """m examples: `core` mapped over the rows, block by block, so that X is read once."""
 
+from jaxlr.batch.blocks import Part, map_models
 from jaxlr.batch.checks import check_data, check_features, check_penalty, check_rows
 from jaxlr.batch.curvature import hessian, hessian_product
 from jaxlr.batch.models import (
@@ -9,11 +10,11 @@ from jaxlr.batch.models import (
     Moment,
     Rows,
     View,
+    curvature_sums,
+    curvature_sums_apart,
     gradient_and_curvature,
     gradient_sums,
     gradient_sums_apart,
-    mean_curvature,
-    mean_curvature_apart,
     moment_sums,
     scores,
     side_sums,
@@ -33,6 +34,7 @@ __all__ = [
     "GradientSums",
     "Models",
     "Moment",
+    "Part",
     "Rows",
     "View",
     "check_data",
@@ -40,6 +42,8 @@ __all__ = [
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",
+    "curvature_sums",
+    "curvature_sums_apart",
     "gradient_and_curvature",
     "gradient_sums",
     "gradient_sums_apart",
@@ -47,8 +51,7 @@ __all__ = [
     "hessian_product",
     "loss",
     "loss_and_grads",
-    "mean_curvature",
-    "mean_curvature_apart",
+    "map_models",
     "mean_loss",
     "moment_sums",
     "objective",

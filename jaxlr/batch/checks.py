@@ -12,6 +12,7 @@ from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from jaxlr import shard
 from jaxlr.core import Params
 
 _LABELS = "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1"
@@ -67,7 +68,7 @@ def check_features(X: ArrayLike, *, d: int | None = None, finite: bool = True) -
     given = _numbers("X", X, "features")
     with np.errstate(over="ignore"):  # told below
         # Without a copy where the memory is aligned; jnp.asarray would copy.
-        rows = given if isinstance(given, Array) else jax.device_put(given)
+        rows = given if isinstance(given, Array) else shard.put(given)
     if rows.ndim != 2:
         hint = ": for one example use jaxlr.core.forward, or X[None]" if rows.ndim == 1 else ""
         raise ValueError(f"X must have shape (m, d) and has shape {rows.shape}{hint}")

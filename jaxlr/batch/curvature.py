@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxlr import core, shard
 from jaxlr.batch.blocks import sum_over_rows
 from jaxlr.batch.checks import check_params, check_penalty, check_rows
-from jaxlr.batch.models import Models, Rows, mean_curvature
+from jaxlr.batch.models import Models, Rows, curvature_sums
 from jaxlr.batch.objective import widen
 from jaxlr.core import Params
 
@@ -124,10 +124,12 @@ def _hessian(
     w, b = widen(params, X)
     d = len(w)
     models, rows = Models(w[None], b[None]), Rows(X, jnp.zeros(len(X), jnp.bool_), s)
-    total = mean_curvature(
+    total = curvature_sums(
         models, rows, None, jnp.zeros(d, w.dtype), jnp.ones(d, w.dtype), mesh=mesh
     )
-    return total.H[0] + jnp.diag(jnp.append(jnp.full(d, l2, w.dtype), jnp.zeros(1, w.dtype)))
+    return total.H[0] / total.s[0] + jnp.diag(
+        jnp.append(jnp.full(d, l2, w.dtype), jnp.zeros(1, w.dtype))
+    )
 
 
 @partial(jax.jit, static_argnames="mesh")

@@ -10,6 +10,7 @@ parameters, and which label and which weight it gives to a row::
 For K models, z and dw are products of matrices where a single model has products with a vector.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -21,10 +22,12 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from jaxlr import core
-from jaxlr.batch.blocks import sum_over_rows
+from jaxlr.batch.blocks import Part, map_models, sum_over_rows
 from jaxlr.core import Params
 
 Moment = Literal["loss", "slope"]
+_CURVATURE_ROW_BYTES = 512  # blocks of so many rows as products of matrices like
+_WIDE = 256  # columns from which on half a symmetric product is faster than all of it
 _FAR, _NEAR = 0.3, 0.03  # in z: a Newton step along which labels separate moves them by about 1
 
 
@@ -80,22 +83,25 @@ class GradientSums(NamedTuple):
 
 
 class CurvatureSums(NamedTuple):
-    """Sums over rows for each model: weights, and s d2z times x x', x and 1."""
+    """Sums over rows for K models: weights, and s d2z times x x' (upper panels), x and 1."""
 
     s: Array
-    ww: Array
+    ww: list[Array]
     wb: Array
     bb: Array
 
-    def matrix(self) -> Array:
-        """Mean curvature of one model as a matrix (d + 1, d + 1), the intercept last."""
-        top = jnp.concatenate([self.ww, self.wb[:, None]], axis=1)
-        bottom = jnp.append(self.wb, self.bb)
-        return jnp.concatenate([top, bottom[None]]) / self.s
+    def as_matrices(self) -> "Curvature":
+        """Curvatures as matrices (K, d + 1, d + 1), the intercept last."""
+
+        def matrix(ww: list[Array], wb: Array, bb: Array) -> Array:
+            top = jnp.concatenate([_from_upper_panels(ww), wb[:, None]], axis=1)
+            return jnp.concatenate([top, jnp.append(wb, bb)[None]])
+
+        return Curvature(self.s, jax.vmap(matrix)(self.ww, self.wb, self.bb))
 
 
 class Curvature(NamedTuple):
-    """Weights ``s`` (K,) and mean curvature ``H`` (K, d + 1, d + 1) of K models, b last."""
+    """Sums over rows for each model: weights ``s`` (K,), curvature ``H`` (K, d + 1, d + 1)."""
 
     s: Array
     H: Array
@@ -114,14 +120,36 @@ def weight_of(row: Rows, view: View, dtype: DTypeLike) -> Array:
     return s if view.left_out is None else jnp.where(row.fold == view.left_out, 0, s)
 
 
-def _gradient_sums(models: Models, rows: Rows) -> GradientSums:
-    def of_row(model: Models, row: Rows) -> tuple[Array, ...]:
+class _Terms(NamedTuple):
+    """What each row adds to the sums of each model, (K, m); ``bend`` is s d2z, or s dz^2."""
+
+    s: Array
+    L: Array
+    ones: Array
+    zeros: Array
+    undecided: Array
+    dz: Array
+    bend: Array
+
+
+def _terms(models: Models, rows: Rows, of: Moment = "loss") -> _Terms:
+    def of_row(model: Models, row: Rows) -> _Terms:
         s, y, L, cache = _forward(model, row)
+        dz, d2z = core.slope(cache), core.curvature(cache)
         decided = jnp.where(cache.q < cache.p, y == 1, (cache.p < cache.q) & (y == 0))
         undecided = jnp.where(decided, 0, s)
-        return s, s * L, s * y, s * (1 - y), undecided, s * core.slope(cache)
+        bend = s * (d2z if of == "loss" else dz**2)
+        return _Terms(s, s * L, s * y, s * (1 - y), undecided, s * dz, bend)
 
-    *scalars, dz = jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
+    return jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
+
+
+def _gradient_sums(models: Models, rows: Rows) -> GradientSums:
+    return _gradient_of(_terms(models, rows), rows)
+
+
+def _gradient_of(terms: _Terms, rows: Rows) -> GradientSums:
+    *scalars, dz, _ = terms
     dw = jnp.dot(dz, rows.X.astype(dz.dtype), precision=lax.Precision.HIGHEST)
     s, L, ones, zeros, undecided = (v.sum(1) for v in scalars)
     return GradientSums(s, L, ones, zeros, undecided, dw, dz.sum(1))
@@ -146,20 +174,39 @@ def _side_sums(models: Models, rows: Rows) -> tuple[Array, Array]:
 
 
 def _curvature_sums(
-    of: Moment, model_and_scale: tuple[Models, Array, Array], rows: Rows
+    of: Moment, models_and_scale: tuple[Models, Array, Array], rows: Rows
 ) -> CurvatureSums:
-    model, center, scale = model_and_scale
+    models, center, scale = models_and_scale
+    return _curvature_of(_terms(models, rows, of), rows, center, scale)
 
-    def of_row(row: Rows) -> tuple[Array, Array, Array]:
-        s, _, _, cache = _forward(model, row)
-        d2z = s * (core.curvature(cache) if of == "loss" else core.slope(cache) ** 2)
-        x = (row.X.astype(d2z.dtype) - center) / scale
-        return s, d2z, x
 
-    s, d2z, x = jax.vmap(of_row)(rows)
-    scaled = x * d2z[:, None]
-    ww = lax.dot_general(scaled, x, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
-    return CurvatureSums(s.sum(), ww, scaled.sum(0), d2z.sum())
+def _curvature_of(terms: _Terms, rows: Rows, center: Array, scale: Array) -> CurvatureSums:
+    x = jax.vmap(lambda x: (x.astype(scale.dtype) - center) / scale)(rows.X)
+
+    def of_model(bend: Array) -> tuple[list[Array], Array]:
+        scaled = x * bend[:, None]
+        return _upper_panels(scaled, x), scaled.sum(0)
+
+    ww, wb = lax.map(of_model, terms.bend)
+    return CurvatureSums(terms.s.sum(1), ww, wb, terms.bend.sum(1))
+
+
+def _upper_panels(A: Array, B: Array) -> list[Array]:
+    """Multiply ``A' B`` (d, d), a symmetric product: panels of rows, from the diagonal on."""
+    d = A.shape[1]
+    panels = 4 if d >= _WIDE else 1
+    edges = [d * i // panels for i in range(panels + 1)]
+    over_rows = (((0,), (0,)), ((), ()))
+    return [
+        lax.dot_general(A[:, i:j], B[:, i:], over_rows, precision=lax.Precision.HIGHEST)
+        for i, j in itertools.pairwise(edges)
+    ]
+
+
+def _from_upper_panels(panels: list[Array]) -> Array:
+    d = panels[0].shape[1]
+    whole = jnp.concatenate([jnp.pad(U, [(0, 0), (d - U.shape[1], 0)]) for U in panels])
+    return whole if len(panels) == 1 else jnp.triu(whole) + jnp.triu(whole, 1).T
 
 
 def _sum(
@@ -167,75 +214,82 @@ def _sum(
     models: Models,
     rows: Rows,
     index: Array | None,
+    part: Part | None,
     mesh: Mesh | None,
 ) -> Any:
     numbers = rows.X.shape[1] + 2 * len(models.w)  # of a row: x, and z and dz of all models
     row_bytes = numbers * models.w.dtype.itemsize
-    return sum_over_rows(sums, models, rows, mesh=mesh, row_bytes=row_bytes, index=index)
+    return sum_over_rows(sums, models, rows, mesh=mesh, row_bytes=row_bytes, index=index, part=part)
 
 
 @partial(jax.jit, static_argnames="mesh")
 def gradient_sums(
-    models: Models, rows: Rows, index: Array | None = None, *, mesh: Mesh | None = None
+    models: Models,
+    rows: Rows,
+    index: Array | None = None,
+    part: Part | None = None,
+    *,
+    mesh: Mesh | None = None,
 ) -> GradientSums:
     """Sum loss and gradient of K models, in one read of X (or of its rows ``index``)."""
-    return _sum(_gradient_sums, models, rows, index, mesh)
+    return _sum(_gradient_sums, models, rows, index, part, mesh)
 
 
 @partial(jax.jit, static_argnames="mesh")
 def moment_sums(
-    X: Array, s: Array, center: Array, *, mesh: Mesh | None = None
+    X: Array, s: Array, center: Array, part: Part | None = None, *, mesh: Mesh | None = None
 ) -> tuple[Array, Array, Array]:
     """Sum the weights, and s (x - center) and s (x - center)^2, in the type of ``center``."""
 
-    def sums(center: Array, rows: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        X, s = (v.astype(center.dtype) for v in rows)
+    def sums(center: Array, rows: Rows) -> tuple[Array, Array, Array]:
+        X, s = rows.X.astype(center.dtype), weight_of(rows, View(), center.dtype)
         off = jax.vmap(lambda x: x - center)(X)
         precise = lax.Precision.HIGHEST
         return s.sum(), jnp.dot(s, off, precision=precise), jnp.dot(s, off**2, precision=precise)
 
     row_bytes = X.shape[1] * center.dtype.itemsize
-    return sum_over_rows(sums, center, (X, s), mesh=mesh, row_bytes=row_bytes)
+    return sum_over_rows(sums, center, Rows(X, s, s), mesh=mesh, row_bytes=row_bytes, part=part)
 
 
 @partial(jax.jit, static_argnames="mesh")
-def side_sums(models: Models, rows: Rows, *, mesh: Mesh | None = None) -> tuple[Array, Array]:
+def side_sums(
+    models: Models, rows: Rows, part: Part | None = None, *, mesh: Mesh | None = None
+) -> tuple[Array, Array]:
     """Sum the weights of the rows that each model, as a direction, takes towards their labels.
 
     Returns the weight (K,) of rows moved to the side of their label by more than 0.3 in z, and of
     rows moved away from it by more than 0.03; a soft label is moved away either way.
     """
-    return _sum(_side_sums, models, rows, None, mesh)
+    return _sum(_side_sums, models, rows, None, part, mesh)
 
 
 @partial(jax.jit, static_argnames=("of", "mesh"))
-def mean_curvature(
+def curvature_sums(
     models: Models,
     rows: Rows,
     index: Array | None,
     center: Array,
     scale: Array,
+    part: Part | None = None,
     *,
     of: Moment = "loss",
     mesh: Mesh | None = None,
 ) -> Curvature:
-    """Mean curvature of K models, model after model, for features ``(x - center) / scale``.
+    """Sum the curvature of K models, for features ``(x - center) / scale``.
 
+    The models take their turns in each block of rows, which is read and rescaled once for all.
     With ``of="slope"``, dz^2 stands in the place of d2z: the second moment of the gradients.
     """
-
-    def of_model(model: Models) -> Curvature:
-        total = sum_over_rows(
-            partial(_curvature_sums, of),
-            (model, center, scale),
-            rows,
-            mesh=mesh,
-            row_bytes=512,
-            index=index,
-        )
-        return Curvature(total.s, total.matrix())
-
-    return lax.map(of_model, models)
+    total = sum_over_rows(
+        partial(_curvature_sums, of),
+        (models, center, scale),
+        rows,
+        mesh=mesh,
+        row_bytes=_CURVATURE_ROW_BYTES,
+        index=index,
+        part=part,
+    )
+    return total.as_matrices()
 
 
 @jax.jit
@@ -259,54 +313,55 @@ def scores(models: Models, rows: Rows, index: Array) -> tuple[Array, Array, Arra
 def gradient_and_curvature(
     models: Models, rows: Rows, center: Array, scale: Array, *, mesh: Mesh | None = None
 ) -> tuple[GradientSums, Curvature]:
-    """`gradient_sums` and `mean_curvature` in one: less to do where X is small."""
-
-    def of_model(model: Models) -> tuple[GradientSums, Curvature]:
-        total, bend = sum_over_rows(
-            _both_sums, (model, center, scale), rows, mesh=mesh, row_bytes=512
-        )
-        return total, Curvature(bend.s, bend.matrix())
-
-    return lax.map(of_model, models)
+    """`gradient_sums` and `curvature_sums` in one: less to do where X is small."""
+    total, bend = sum_over_rows(
+        _both_sums, (models, center, scale), rows, mesh=mesh, row_bytes=_CURVATURE_ROW_BYTES
+    )
+    return total, bend.as_matrices()
 
 
 def _both_sums(
-    model_and_scale: tuple[Models, Array, Array], rows: Rows
+    models_and_scale: tuple[Models, Array, Array], rows: Rows
 ) -> tuple[GradientSums, CurvatureSums]:
-    alone = jax.tree.map(lambda v: v[None], model_and_scale[0])
-    total = jax.tree.map(lambda v: v[0], _gradient_sums(alone, rows))
-    return total, _curvature_sums("loss", model_and_scale, rows)
+    models, center, scale = models_and_scale
+    terms = _terms(models, rows)
+    return _gradient_of(terms, rows), _curvature_of(terms, rows, center, scale)
 
 
-def gradient_sums_apart(models: Models, rows: Rows) -> GradientSums:
+@jax.jit
+def gradient_sums_apart(models: Models, rows: Rows, part: Part | None = None) -> GradientSums:
     """`gradient_sums` where each of K models has rows of its own: X (K, m, d), y (K, m)."""
-    return _apart(_gradient_sums, models, rows)
+    return _apart(_gradient_sums, models, rows, part)
 
 
-def side_sums_apart(models: Models, rows: Rows) -> tuple[Array, Array]:
+@jax.jit
+def side_sums_apart(models: Models, rows: Rows, part: Part | None = None) -> tuple[Array, Array]:
     """`side_sums` where each of K models has rows of its own."""
-    return _apart(_side_sums, models, rows)
+    return _apart(_side_sums, models, rows, part)
 
 
 @partial(jax.jit, static_argnames="of")
-def mean_curvature_apart(
-    models: Models, rows: Rows, center: Array, scale: Array, *, of: Moment = "loss"
+def curvature_sums_apart(
+    models: Models,
+    rows: Rows,
+    center: Array,
+    scale: Array,
+    part: Part | None = None,
+    *,
+    of: Moment = "loss",
 ) -> Curvature:
-    """`mean_curvature` where each of K models has rows of its own; center and scale are (K, d)."""
+    """`curvature_sums` where each of K models has rows of its own; center and scale are (K, d)."""
 
-    def of_one(one: tuple[Models, Rows, Array, Array]) -> Curvature:
-        model, rows, center, scale = one
-        total = _curvature_sums(of, (model, center, scale), rows)
-        return Curvature(total.s, total.matrix())
+    def sums(model_and_scale: tuple[Models, Array, Array], rows: Rows) -> Curvature:
+        models, center, scale = model_and_scale
+        return _curvature_sums(of, (models, center[0], scale[0]), rows).as_matrices()
 
-    return lax.map(of_one, (models, rows, center, scale))
+    return _apart(sums, (models, center, scale), rows, part)
 
 
-@partial(jax.jit, static_argnums=0)
-def _apart(sums: Callable[[Models, Rows], Any], models: Models, rows: Rows) -> Any:
-    def of_one(one: tuple[Models, Rows]) -> Any:
-        model, rows = one
+def _apart(sums: Callable[[Any, Rows], Any], models: Any, rows: Rows, part: Part | None) -> Any:
+    def of_one(model: Any, rows: Rows) -> Any:
         total = sums(jax.tree.map(lambda v: v[None], model), rows)
         return jax.tree.map(lambda v: v[0], total)
 
-    return lax.map(of_one, (models, rows))
+    return map_models(of_one, models, rows, part=part)

@@ -188,6 +188,7 @@ def _gradient_sums(params: Params, rows: Rows) -> Sums:
     L, cache = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
     dz = jax.vmap(core.slope)(cache)
     if s is not None:
+        s = s.astype(L.dtype)
         L, dz = s * L, s * dz
     # Row by row this is core.backward; summed over the rows, x_i dz_i is one product.
     dw = jnp.dot(dz, cache.x, precision=lax.Precision.HIGHEST)
@@ -198,6 +199,7 @@ def _loss_sums(params: Params, rows: Rows) -> Sums:
     X, y, s = rows
     L, _ = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
     if s is not None:
+        s = s.astype(L.dtype)
         L = s * L
     return Sums(_total_weight(L, s), L.sum(), None)
 

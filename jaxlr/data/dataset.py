@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxlr.extras import extra
+from jaxlr.shard import aligned_empty
 
 _BLOCK_BYTES = 1 << 22  # of rows that are taken at once, so that no second copy of X arises
 
@@ -133,20 +134,3 @@ def split(y: np.ndarray, fraction: float, *, seed: int) -> tuple[np.ndarray, np.
             "needs rows of both labels. Use more rows, another share, or none (0)"
         ) from error
     return np.asarray(rest), np.asarray(part)
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Uninitialised array whose memory starts at a multiple of 64 bytes.
-
-    ``jax.device_put`` takes such an array on a CPU as it is, and copies any other.
-
-    Examples
-    --------
-    >>> aligned_empty((3, 2), np.float32).ctypes.data % 64
-    0
-    """
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)

@@ -1,24 +1,30 @@
 """Seconds, and how many of them went into compiling."""
 
-import threading
 import time
+from contextvars import ContextVar
 
 import jax
 
+_running: ContextVar["Clock | None"] = ContextVar("_running", default=None)
+
 
 class Clock:
-    """Measure from the start of the context; ``compile`` counts what this thread compiled."""
+    """Measure from the start of the context; ``compile`` counts what was compiled in it.
+
+    The context is that of `contextvars`, which threads started by `jaxlr.shard` share.
+    """
 
     def __enter__(self) -> "Clock":
         """Start."""
         self.start, self.compile = time.perf_counter(), 0.0
-        self.thread = threading.get_ident()
+        self.outer = _running.set(self)
         jax.monitoring.register_event_duration_secs_listener(self._on_event)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Stop counting."""
         jax.monitoring.unregister_event_duration_listener(self._on_event)
+        _running.reset(self.outer)
 
     @property
     def run(self) -> float:
@@ -26,5 +32,5 @@ class Clock:
         return time.perf_counter() - self.start - self.compile
 
     def _on_event(self, event: str, duration_secs: float, **details: str | int) -> None:
-        if event.startswith("/jax/core/compile") and threading.get_ident() == self.thread:
+        if event.startswith("/jax/core/compile") and _running.get() is self:
             self.compile += duration_secs

@@ -7,7 +7,7 @@ then on costs nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class State:
     separated: np.ndarray  # there is proof that no finite optimum exists,
     one_label: np.ndarray  # which is that all labels are the same
     stuck: np.ndarray  # no step lowers the objective, as far as rounding can tell
+    done: np.ndarray  # its certificate is there, whatever the next stage is
     level: np.ndarray
     matrix: NewtonMatrix
     memory: Memory
@@ -59,6 +60,7 @@ class State:
             separated=np.zeros(K, bool),
             one_label=np.zeros(K, bool),
             stuck=np.zeros(K, bool),
+            done=np.zeros(K, bool),
             level=np.full(K, -1),
             matrix=NewtonMatrix(K, p),
             memory=Memory(K, p),
@@ -66,10 +68,21 @@ class State:
 
     def enter(self) -> np.ndarray:
         """Begin a stage: the models that are still to be solved, whose J is now unknown."""
-        going = np.flatnonzero(np.isfinite(self.u).all(axis=1) & ~self.separated)
+        hopeless = ~np.isfinite(self.u).all(axis=1) | self.separated
+        going = np.flatnonzero(~hopeless & ~self.done)
         self.stuck[:] = False
         self.J[going] = np.inf
         return going
+
+    def arrive(self, way: Any, tol: float) -> None:
+        """Take all models along the `small.Way` of each, and note which are done."""
+        place, steps = way.place, way.steps.astype(int)
+        self.u[:], self.J[:], self.g[:], self.steps[:] = place.u, place.J, place.g, steps
+        self.done[:] = np.isfinite(self.J) & (self.size <= tol)
+        done = np.flatnonzero(self.done)
+        self.matrix.set(done, place.H[done], JITTER)
+        lines = way.history[0, : steps[0] + self.done[0]]
+        self.turns += [Turn(i, i + 1.0, *line, share=1.0) for i, line in enumerate(lines.tolist())]
 
     def take(
         self, lanes: np.ndarray, u: np.ndarray, J: np.ndarray, g: np.ndarray, rounding: float

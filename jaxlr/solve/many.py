@@ -253,7 +253,7 @@ def _apart(
         for models in np.array_split(same, -(-len(same) // _together(p))):
             rows = [_stack([data_sets[k][i] for k in models], size) for i in range(3)]
             scaling = Scaling.of(rows[0], rows[2], intercept=fit_intercept)
-            objective = Segments(Rows(*map(jax.device_put, rows)), scaling, l2[models])
+            objective = Segments(Rows(*map(shard.put, rows)), scaling, l2[models])
             problems.append(_Problem(objective, models))
     return problems
 

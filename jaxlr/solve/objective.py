@@ -3,6 +3,8 @@
 The rows stay on their devices; the few numbers that come back are float64, on the host.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +14,9 @@ from jax.sharding import Mesh
 
 from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
+from jaxlr.solve import small
 from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.totals import total
 
 
 class Sample(NamedTuple):
@@ -65,6 +69,8 @@ class Objective:
     ``reads`` counts how often X was read from end to end; a sample counts by its share.
     """
 
+    apart = False  # each model has rows of its own
+
     def __init__(
         self,
         rows: Rows,
@@ -96,8 +102,9 @@ class Objective:
 
     @property
     def size(self) -> int:
-        """Numbers in X."""
-        return self.rows.X.size
+        """Numbers in the rows that each model has."""
+        n, d = self.rows.X.shape[-2:]
+        return n * d
 
     def values(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool) -> Values:
         """Objective and gradient of the models ``lanes`` (k,) at u (k, p).
@@ -114,11 +121,21 @@ class Objective:
         center, scale = self.scaling.center[0], self.scaling.scale[0]
         total, bend = batch.gradient_and_curvature(models, self.rows, center, scale, mesh=self.mesh)
         self.reads += 1
-        total = jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], total)
-        return self._penalized(total, u, lanes), self._with_penalty(bend.H, lanes)
+        total, bend = jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], (total, bend))
+        return self._penalized(total, u, lanes), self._with_penalty(bend, lanes)
 
-    def _penalized(self, total: batch.GradientSums, u: np.ndarray, lanes: np.ndarray) -> Values:
-        s, L, ones, zeros, undecided, dw, db = (np.asarray(v, np.float64) for v in total)
+    def newton(self, u: np.ndarray, tol: float, max_steps: int) -> Any:
+        """Take all models by `small.newton`, in float64: u (K, p), and so each array of the way."""
+        K, d = len(u), self.scaling.scale.shape[1]
+        center, scale = (np.broadcast_to(v, (K, d)) for v in self.scaling[:2])
+        problems = small.Problems(u, center, scale, self.penalty, self.view)  # pyright: ignore[reportArgumentType]
+        sums = partial(small.newton, problems, self.rows, tol, max_steps, apart=self.apart)
+        way = total(sums, self.rows.X, self.size * d * K)
+        self.reads += way.turns.max()
+        return way
+
+    def _penalized(self, total: Any, u: np.ndarray, lanes: np.ndarray) -> Values:
+        s, L, ones, zeros, undecided, dw, db = total
         scaling, penalty = self.scaling.of_models(lanes), self.penalty[lanes]
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             J = L / s + 0.5 * np.sum(penalty * u**2, axis=1)
@@ -126,10 +143,13 @@ class Objective:
         one_label = scaling.intercept & ((ones == 0) | (zeros == 0))
         return Values(J, g, (undecided == 0) & (self.l2[lanes] == 0), one_label)
 
-    def _with_penalty(self, H: Any, lanes: np.ndarray) -> np.ndarray:
+    def _mean(self, bend: Any) -> np.ndarray:
         p = self.scaling.size
-        H = np.asarray(H, np.float64)[: len(lanes), :p, :p]
-        return H + self.penalty[lanes, None, :] * np.eye(p)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return bend.H[:, :p, :p] / bend.s[:, None, None]
+
+    def _with_penalty(self, bend: Any, lanes: np.ndarray) -> np.ndarray:
+        return self._mean(bend) + self.penalty[lanes, None, :] * np.eye(self.scaling.size)
 
     def curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool, of: Moment = "loss"
@@ -138,12 +158,9 @@ class Objective:
 
         With ``of="slope"``, the second moment of the rows' gradients instead, without penalty.
         """
-        s, H = self._curvature(u, lanes, sample, np.float64 if wide else self.narrow, of)
+        bend = self._curvature(u, lanes, sample, np.float64 if wide else self.narrow, of)
         self.reads += sample.share
-        if of == "loss":
-            return self._with_penalty(H, lanes), np.asarray(s, np.float64)
-        p = u.shape[1]
-        return np.asarray(H, np.float64)[:, :p, :p], np.asarray(s, np.float64)
+        return self._with_penalty(bend, lanes) if of == "loss" else self._mean(bend), bend.s
 
     def diagonal(self, lanes: np.ndarray) -> np.ndarray:
         """Diagonals (k, p) about like those of the Hessians: standardised features, a = 1/2."""
@@ -152,30 +169,33 @@ class Objective:
     def sides(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weight of the rows that direction v (k, p) takes to their label's side, and away (k,)."""
         self.reads += 1
-        along, away = self._side_sums(v, lanes)
-        return np.asarray(along, np.float64), np.asarray(away, np.float64)
+        return self._side_sums(v, lanes)
 
-    def _gradient_sums(
-        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type
-    ) -> batch.GradientSums:
+    def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         models = self._models(u, lanes, dtype)
-        total = batch.gradient_sums(models, self.rows, sample.numbers, mesh=self.mesh)
-        return jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], total)
+        sums = partial(batch.gradient_sums, models, self.rows, sample.numbers)
+        return self._total(sums, lanes, sample, self.size // self.n)
 
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
-    ) -> batch.Curvature:
+    ) -> Any:
         models = self._models(u, lanes, dtype)
         center, scale = (v[0].astype(dtype) for v in self.scaling[:2])
-        total = batch.mean_curvature(
-            models, self.rows, sample.numbers, center, scale, of=of, mesh=self.mesh
+        sums = partial(
+            batch.curvature_sums, models, self.rows, sample.numbers, center, scale, of=of
         )
-        return jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], total)
+        return self._total(sums, lanes, sample, (self.size // self.n) ** 2)
 
     def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         models = self._models(v, lanes, np.float64)
-        along, away = batch.side_sums(models, self.rows, mesh=self.mesh)
-        return np.asarray(along)[: len(lanes)], np.asarray(away)[: len(lanes)]
+        sums = partial(batch.side_sums, models, self.rows)
+        return self._total(sums, lanes, ALL, self.size // self.n)
+
+    def _total(self, sums: Callable[..., Any], lanes: np.ndarray, sample: Sample, work: int) -> Any:
+        """Sum rows for the models ``lanes``, in float64; ``work`` is that of a row of one."""
+        work *= len(lanes) * int(self.n * sample.share)
+        found = total(partial(sums, mesh=self.mesh), self.rows.X, work)
+        return jax.tree.map(lambda v: v[: len(lanes)], found)
 
     def _models(self, u: np.ndarray, lanes: np.ndarray, dtype: type) -> Models:
         """Models ``lanes`` at u, in raw parameters; repeated to a power of two, to compile less."""

@@ -51,6 +51,8 @@ def solve(
 
     if objective.size <= SMALL:
         newton = method == "newton" and objective.size * p <= _CHEAP
+        if newton and objective.mesh is None:
+            state.arrive(objective.newton(u, tol, max_steps), tol)
         stage(n, [n], tol, wide=True, newton=newton)
         return state
 

@@ -1,6 +1,7 @@
 """What the solver is given, checked and put in its place."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from jaxlr.batch import Rows
 from jaxlr.core import Params
 from jaxlr.solve.objective import draw
 from jaxlr.solve.scaling import Scaling, is_constant
+from jaxlr.solve.totals import total
 
 _ROWS_MEASURED = 4096  # for the means and deviations of the features
 _ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
@@ -163,7 +165,7 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
     if few is None:
         return Measured(_checked(scaling), typical=True, reads=1.0)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        fourth = np.mean(((X - scaling.center[0]) / scaling.scale[0]) ** 4, axis=0)
+        fourth = np.mean(np.square(np.square(scaling.standardize(X))), axis=0)
         seen = len(X) / fourth  # about as many rows make up the deviation of a column
     constant = np.ptp(X, axis=0) == 0
     seen[constant] = 0
@@ -180,8 +182,8 @@ def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
     """Measure all rows, and say which columns are constant."""
     s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
     first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
-    total = batch.moment_sums(rows.X, s, first, mesh=shard.mesh_of(rows.X))
-    weight, off, square = (np.asarray(v, np.float64) for v in total)
+    sums = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
+    weight, off, square = total(sums, rows.X, rows.X.size)
     mean = off / weight
     center = first + mean if scaling.intercept else first
     variance = square / weight - (mean**2 if scaling.intercept else 0)

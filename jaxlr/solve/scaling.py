@@ -10,9 +10,12 @@ The penalty stays on w: ``l2/2 ||w||^2 = 1/2 sum_j (l2 / r_j^2) u_j^2``. The opt
 the raw problem; only the road to it is that of a standardised one.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from jaxlr import shard
 
 
 class Scaling(NamedTuple):
@@ -32,8 +35,10 @@ class Scaling(NamedTuple):
 
         Without an intercept nothing is centred.
         """
-        pairs = [_measure(*one, intercept) for one in zip(X, weight, strict=True)]
-        center, scale = map(np.stack, zip(*pairs, strict=True))
+        parts = min(len(X), shard.cores())
+        pieces = zip(np.array_split(X, parts), np.array_split(weight, parts), strict=True)
+        found = shard.in_threads([partial(_measure_all, *piece, intercept) for piece in pieces])
+        center, scale = map(np.concatenate, zip(*found, strict=True))
         return cls(center, scale, intercept)
 
     def of_models(self, lanes: np.ndarray) -> "Scaling":
@@ -78,6 +83,10 @@ class Scaling(NamedTuple):
         factors = l2[:, None] / self.scale**2
         return np.pad(factors, [(0, 0), (0, 1)]) if self.intercept else factors
 
+    def standardize(self, X: np.ndarray) -> np.ndarray:
+        """Rows X (m, d) as one model sees them: features without unit, of deviation 1."""
+        return (X - self.center[0]) / self.scale[0]
+
     def derivative(self) -> np.ndarray:
         """Return the derivative (p, p) of one model's (w, b) by u."""
         inverse = 1 / self.scale[0]
@@ -87,12 +96,20 @@ class Scaling(NamedTuple):
         return A
 
 
+def _measure_all(
+    X: np.ndarray, weight: np.ndarray, intercept: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    pairs = [_measure(*one, intercept) for one in zip(X, weight, strict=True)]
+    center, scale = map(np.stack, zip(*pairs, strict=True))
+    return center, scale
+
+
 def _measure(X: np.ndarray, weight: np.ndarray, intercept: bool) -> tuple[np.ndarray, np.ndarray]:
     X, share = X.astype(np.float64), weight / weight.sum()
     largest = np.maximum(abs(X).max(axis=0, initial=0), np.finfo(np.float64).tiny)
-    X = X / largest  # squares neither over- nor underflow
+    X /= largest  # squares neither over- nor underflow
     center = share @ X if intercept else np.zeros(X.shape[1])
-    deviation, size = np.sqrt(share @ np.square(X - center)), np.sqrt(share @ X**2)
+    deviation, size = np.sqrt(share @ np.square(X - center)), np.sqrt(share @ np.square(X))
     scale = np.where(is_constant(deviation, size), size, deviation)
     return largest * center, np.where(scale > 0, largest * scale, 1.0)
 

@@ -1,5 +1,9 @@
 """K models that share no rows: K small data sets, padded to one size and solved together."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -7,10 +11,13 @@ from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
 from jaxlr.solve.objective import ALL, Objective, Sample, Values, host_models
 from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.totals import total
 
 
 class Segments(Objective):
     """An `Objective` whose rows are X (K, m, d), y, s (K, m): each model has its own."""
+
+    apart = True
 
     def __init__(self, rows: Rows, scaling: Scaling, l2: np.ndarray) -> None:
         super().__init__(rows, View(), scaling, l2, None, typical=False)  # too few to sample
@@ -21,23 +28,25 @@ class Segments(Objective):
         values = self.values(u, lanes, ALL, wide=True)
         return values, self.curvature(u, lanes, ALL, wide=True)[0]
 
-    def _gradient_sums(
-        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type
-    ) -> batch.GradientSums:
+    def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         at, models, rows = self._models_and_rows(u, lanes, dtype)
-        return jax.tree.map(lambda v: np.asarray(v)[at], batch.gradient_sums_apart(models, rows))
+        return self._of(partial(batch.gradient_sums_apart, models, rows), at, 1)
 
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
-    ) -> batch.Curvature:
+    ) -> Any:
         at, models, rows = self._models_and_rows(u, lanes, dtype)
         center, scale = (v[self.kept[0]].astype(dtype) for v in self.scaling[:2])
-        total = batch.mean_curvature_apart(models, rows, center, scale, of=of)
-        return jax.tree.map(lambda v: np.asarray(v)[at], total)
+        sums = partial(batch.curvature_sums_apart, models, rows, center, scale, of=of)
+        return self._of(sums, at, center.shape[1])
 
     def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, models, rows = self._models_and_rows(v, lanes, np.float64)
-        return jax.tree.map(lambda w: np.asarray(w)[at], batch.side_sums_apart(models, rows))
+        return self._of(partial(batch.side_sums_apart, models, rows), at, 1)
+
+    def _of(self, sums: Callable[..., Any], at: np.ndarray, work: int) -> Any:
+        found = total(sums, self.rows.X, len(at) * self.size * work)
+        return jax.tree.map(lambda v: v[at], found)
 
     def _models_and_rows(
         self, u: np.ndarray, lanes: np.ndarray, dtype: type

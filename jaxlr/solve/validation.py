@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlr import batch
+from jaxlr import batch, shard
 from jaxlr.batch import Models, Rows
 from jaxlr.core import Params
 from jaxlr.solve.fit import fit
@@ -190,8 +191,9 @@ def _out_of_fold(params: Params, lanes: slice, rows: Rows, numbers: np.ndarray) 
     total = s.sum(axis=1)
     hard = np.isin(y[0], (0, 1)).all()
     right = np.sum(s * ((z >= 0) == (y == 1)), axis=1) / total if hard else np.nan
-    areas = [_auc(*row) if hard else np.nan for row in zip(z, y, s, strict=True)]
-    return np.stack([np.sum(s * L, axis=1) / total, np.broadcast_to(right, len(w)), areas])
+    each = [partial(_auc, *row) for row in zip(z, y, s, strict=True)]
+    measures = np.sum(s * L, axis=1) / total, right, shard.in_threads(each) if hard else np.nan
+    return np.stack([np.broadcast_to(v, len(w)) for v in measures])
 
 
 def _auc(z: np.ndarray, y: np.ndarray, s: np.ndarray) -> float:

@@ -1,0 +1,144 @@
+"""Newton's method as one compiled program, where calls of the device would cost more than the rows.
+
+The turn is that of `jaxlr.solve.descent`, for one model and with the curvature of all rows each
+time; models are taken one after the other, or side by side where that is faster. Where the way is
+not plain (no optimum, a matrix that is singular, no step that lowers the objective) it is given
+up, and `descend` goes on from there.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxlr import batch
+from jaxlr.batch import Models, Part, Rows, View
+
+TURNS = 30  # reads before a way is given up
+_JITTER, _SHORTEST, _ROUNDING = 1e-13, 1e-6, 1e-14
+
+
+class Problems(NamedTuple):
+    """K problems: start u (K, p), center and scale (K, d), penalty (K, p), how they see rows."""
+
+    u: Array
+    center: Array
+    scale: Array
+    penalty: Array
+    view: View
+
+
+class Place(NamedTuple):
+    """Where a model is: u, g (p,), J, the Newton matrix H (p, p), and whether all is in order.
+
+    ``plain`` is whether nothing is seen yet that proves that there is no optimum.
+    """
+
+    u: Array
+    J: Array
+    g: Array
+    H: Array
+    plain: Array
+
+
+class Way(NamedTuple):
+    """A model on its way: the step to try, how much of it, and how far it has come.
+
+    ``history`` (TURNS, 2) is objective and largest entry of the gradient after each step.
+    """
+
+    place: Place
+    step: Array
+    t: Array
+    turns: Array
+    steps: Array
+    history: Array
+
+
+@partial(jax.jit, static_argnames="apart")
+def newton(
+    problems: Problems,
+    rows: Rows,
+    tol: Array | float,
+    max_steps: Array | int,
+    part: Part | None = None,
+    *,
+    apart: bool = False,
+) -> Way:
+    """Minimise K problems, over shared rows or ``apart``: each over rows of its own, X (K, m, d).
+
+    Of the models that are not of this ``part``, everything is 0.
+    """
+
+    def of_model(problem: Problems, own: Rows | None) -> Way:
+        return _descend(problem, rows if own is None else own, tol, max_steps)
+
+    return batch.map_models(of_model, problems, rows if apart else None, part=part)
+
+
+def _descend(problem: Problems, rows: Rows, tol: Array | float, max_steps: Array | int) -> Way:
+    def on_its_way(way: Way) -> Array:
+        size = jnp.abs(way.place.g).max(initial=0)
+        able = way.place.plain & (way.t >= _SHORTEST) & jnp.isfinite(way.step).all()
+        going = able & (size > tol) & (way.turns < TURNS) & (way.steps < max_steps)
+        return going | (way.turns == 0)
+
+    def turn(way: Way) -> Way:
+        here, step, t = way.place, way.step, way.t
+        there = _look(problem, rows, here.u + t * step)
+        down, up = jnp.sum(here.g * step), jnp.sum(there.g * step)
+        lower = here.J + _ROUNDING * jnp.abs(here.J) >= there.J
+        first = way.turns == 0
+        good = (lower & (up <= -0.5 * down)) | first
+        secant = jnp.clip(down / (down - up), 0.1, 0.7)
+        place = jax.tree.map(partial(jnp.where, good), there, here)
+        steps = way.steps + (good & ~first).astype(way.steps.dtype)
+        return Way(
+            place,
+            step=jnp.where(good, _newton_step(there), step),
+            t=jnp.where(good, 1.0, t * jnp.where(jnp.isnan(secant), 0.1, secant)),
+            turns=way.turns + 1,
+            steps=steps,
+            history=way.history.at[steps].set(_line(place)),
+        )
+
+    u, zero = problem.u, jnp.zeros((), jnp.int32)
+    H, nothing = jnp.zeros((len(u), len(u)), u.dtype), jnp.zeros_like(u)
+    start = Place(u, jnp.full((), jnp.inf, u.dtype), nothing, H, jnp.ones((), jnp.bool_))
+    history = jnp.zeros((TURNS, 2), u.dtype)
+    way = Way(start, nothing, jnp.ones((), u.dtype), zero, zero, history)
+    return lax.while_loop(on_its_way, turn, way)
+
+
+def _line(place: Place) -> Array:
+    return jnp.stack([place.J, jnp.abs(place.g).max(initial=0)])
+
+
+def _look(problem: Problems, rows: Rows, u: Array) -> Place:
+    """Read the rows at u, in standardised parameters (`jaxlr.solve.scaling`)."""
+    _, center, scale, penalty, view = problem
+    d = len(scale)
+    w = u[:d] / scale
+    b = u[d] - jnp.sum(center * w) if len(u) > d else jnp.zeros((), u.dtype)
+    alone = jax.tree.map(lambda v: v[None], Models(w, b, view))
+    total, bend = jax.tree.map(
+        lambda v: v[0], batch.gradient_and_curvature(alone, rows, center, scale)
+    )
+    dw, db = total.dw / total.s, total.db / total.s
+    g = (dw - center * db) / scale if len(u) > d else dw / scale
+    g = (jnp.append(g, db) if len(u) > d else g) + penalty * u
+    J = total.L / total.s + jnp.sum(penalty * u**2) / 2
+    H = bend.H[: len(u), : len(u)] / bend.s + jnp.diag(penalty)
+    held = (total.undecided > 0) | (penalty.max() > 0)
+    both_labels = (total.ones > 0) & (total.zeros > 0)
+    return Place(u, J, g, H, held & (both_labels | (len(u) == d)))
+
+
+def _newton_step(place: Place) -> Array:
+    """``-H^-1 g``, NaN where H is not positive definite."""
+    root = jnp.sqrt(jnp.diag(place.H))
+    H = place.H / (jnp.outer(root, root)) + _JITTER * jnp.eye(len(root), dtype=root.dtype)
+    factor = jax.scipy.linalg.cho_factor(H, lower=True, check_finite=False)
+    return -jax.scipy.linalg.cho_solve(factor, place.g / root, check_finite=False) / root

@@ -1,0 +1,31 @@
+"""Sums over rows, brought to the host."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxlr import shard
+from jaxlr.batch import Part
+
+_WORK_OF_A_THREAD = 1 << 19  # multiplications, for which it pays to start one
+
+
+def total(sums: Callable[..., Any], X: jax.Array, work: int) -> Any:
+    """Sum ``sums(part=...)`` in float64 on the host, over as many parts as keep a CPU busy.
+
+    ``work`` is the number of multiplications; where it is small, and where X is elsewhere than on
+    one CPU, there is one part.
+    """
+    alone = len(X.devices()) == 1 and all(device.platform == "cpu" for device in X.devices())
+    parts = max(1, min(shard.cores(), work // _WORK_OF_A_THREAD)) if alone else 1
+
+    def call(part: Part | None) -> Any:
+        return jax.tree.map(lambda v: np.asarray(v, np.float64), sums(part=part))
+
+    if parts == 1:
+        return call(None)
+    calls = [partial(call, Part(np.int32(number), np.int32(parts))) for number in range(parts)]
+    return jax.tree.map(lambda *v: sum(v[1:], v[0]), *shard.in_threads(calls))
