@@ -105,11 +105,15 @@ def _measure_all(
 
 
 def _measure(X: np.ndarray, weight: np.ndarray, intercept: bool) -> tuple[np.ndarray, np.ndarray]:
-    X, share = X.astype(np.float64), weight / weight.sum()
-    largest = np.maximum(abs(X).max(axis=0, initial=0), np.finfo(np.float64).tiny)
-    X /= largest  # squares neither over- nor underflow
+    share, largest = weight / weight.sum(), np.ones(X.shape[1])
+    if X.dtype == np.float64:  # where squares may over- or underflow
+        largest = np.maximum(abs(X).max(axis=0, initial=0), np.finfo(np.float64).tiny)
+    X = X / largest
     center = share @ X if intercept else np.zeros(X.shape[1])
-    deviation, size = np.sqrt(share @ np.square(X - center)), np.sqrt(share @ np.square(X))
+    X -= center
+    X *= X
+    variance = share @ X
+    deviation, size = np.sqrt(variance), np.sqrt(variance + center**2)
     scale = np.where(is_constant(deviation, size), size, deviation)
     return largest * center, np.where(scale > 0, largest * scale, 1.0)
 
