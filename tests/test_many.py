@@ -46,6 +46,9 @@ def test_labels_weights_classes_and_starts_are_those_of_a_loop():
         assert_same(fits, k, one)
     classes = rng.integers(5, 8, len(y))
     fits = jaxlr.fit_many(X, classes, classes=[5, 6, 7], tol=1e-12)
+    names = np.array(["five", "six", "seven"])
+    named = jaxlr.fit_many(X, names[classes - 5], classes=names, tol=1e-12)
+    np.testing.assert_array_equal(named.params.w, fits.params.w)
     for k in range(3):
         assert_same(fits, k, jaxlr.fit(X, classes == 5 + k, tol=1e-12))
     init = jaxlr.Params(rng.standard_normal((4, X.shape[1])), np.zeros(4))
@@ -98,7 +101,8 @@ BAD = {
     r"sample_weight is -1.0 in row 3, column 1": {
         "sample_weight": np.where(np.arange(100).reshape(50, 2) == 7, -1.0, 1)
     },
-    "sample_weight is 0 everywhere for model 1": {"sample_weight": np.tile([1, 0], (50, 1))},
+    "largest sample_weight of model 0 is 1e[+]30": {"sample_weight": np.full((50, 2), 1e30)},
+    "sample_weight of model 1 is 0 everywhere": {"sample_weight": np.tile([1, 0], (50, 1))},
     r"folds has fold of shape \(3,\)": {"folds": ([0, 1, 2], [0, 1])},
     "l2 is empty": {"l2": []},
     "classes is empty": {"classes": []},
@@ -171,6 +175,8 @@ def test_cross_validation_of_soft_labels_and_given_folds():
     y = np.random.default_rng(4).random(300)
     fold = np.repeat([7, 9, 11], 100)
     cv = jaxlr.cross_validate(X, y, l2=[0.1], folds=fold, choose="one standard error")
+    named = jaxlr.cross_validate(X, y, l2=[0.1], folds=np.repeat(["a", "b", "c"], 100))
+    np.testing.assert_array_equal(named.log_loss.folds, cv.log_loss.folds)
     assert np.isnan(cv.auc.mean).all()
     assert np.isfinite(cv.log_loss.mean).all()
     for folds, message in (

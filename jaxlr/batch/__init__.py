@@ -1,7 +1,18 @@
 """m examples: `core` mapped over the rows, block by block, so that X is read once."""
 
 from jaxlr.batch.blocks import Part, map_models
-from jaxlr.batch.checks import check_data, check_features, check_penalty, check_rows
+from jaxlr.batch.checks import (
+    FEATURES,
+    LABELS,
+    WEIGHTS,
+    check_data,
+    check_features,
+    check_largest,
+    check_penalty,
+    check_rows,
+    fault,
+    first_false,
+)
 from jaxlr.batch.curvature import hessian, hessian_product
 from jaxlr.batch.models import (
     Curvature,
@@ -30,6 +41,9 @@ from jaxlr.batch.objective import (
 )
 
 __all__ = [
+    "FEATURES",
+    "LABELS",
+    "WEIGHTS",
     "Curvature",
     "GradientSums",
     "Models",
@@ -39,11 +53,14 @@ __all__ = [
     "View",
     "check_data",
     "check_features",
+    "check_largest",
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",
     "curvature_sums",
     "curvature_sums_apart",
+    "fault",
+    "first_false",
     "gradient_and_curvature",
     "gradient_sums",
     "gradient_sums_apart",

@@ -15,9 +15,9 @@ from jax.typing import ArrayLike
 from jaxlr import shard
 from jaxlr.core import Params
 
-_LABELS = "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1"
-_WEIGHTS = "weights must be finite and at least 0"
-_FEATURES = "features must be finite: impute or drop them"
+LABELS = "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1"
+WEIGHTS = "weights must be finite and at least 0"
+FEATURES = "features must be finite: impute or drop them"
 # Sums of larger weights overflow in float32, and products with smaller ones underflow.
 _LARGEST_WEIGHT = 1e20
 
@@ -43,11 +43,11 @@ def check_data(
     Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
     """
     X = check_features(X, d=d, finite=finite)
-    y = _check_column("y", y, X, _is_label, _LABELS)
+    y = _check_column("y", y, X, _is_label, LABELS)
     if sample_weight is None:
         return X, y, None
-    s = _check_column("sample_weight", sample_weight, X, _is_weight, _WEIGHTS)
-    _check_largest(sample_weight)
+    s = _check_column("sample_weight", sample_weight, X, _is_weight, WEIGHTS)
+    check_largest(sample_weight)
     return X, y, s
 
 
@@ -77,7 +77,7 @@ def check_features(X: ArrayLike, *, d: int | None = None, finite: bool = True) -
     if d is not None and rows.shape[1] != d:
         raise ValueError(f"X has {rows.shape[1]} features (columns), but w has {d}")
     if finite:
-        _check_values("X", rows, given, jnp.isfinite, _FEATURES)
+        _check_values("X", rows, given, jnp.isfinite, FEATURES)
     return rows
 
 
@@ -129,25 +129,37 @@ def _check_values(
     with jax.ensure_compile_time_eval():  # also where other arguments are being traced
         if _all(v, ok):
             return
-    index = tuple(int(i) for i in np.argwhere(~np.asarray(ok(v)))[0])
-    place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), index, strict=False))
-    value = np.asarray(given)[index]
-    if np.isfinite(value) and not np.isfinite(np.asarray(v)[index]):
+    index = first_false(np.asarray(ok(v)))
+    if np.isfinite(np.asarray(given)[index]) and not np.isfinite(np.asarray(v)[index]):
         rule = f"too large for {v.dtype}. Scale it down, or enable JAX's 64-bit mode"
-    raise ValueError(f"{name} is {value} in {place} (counted from 0): {rule}")
+    raise fault(name, given, index, rule)
 
 
-def _check_largest(sample_weight: ArrayLike) -> None:
+def first_false(ok: np.ndarray) -> tuple[int, ...]:
+    """Index of the first place that is not ok."""
+    return tuple(int(i) for i in np.argwhere(~ok)[0])
+
+
+def fault(name: str, v: ArrayLike, index: tuple[int, ...], rule: str) -> ValueError:
+    """Error that says what ``v`` is at an index (row, column), and what it must be."""
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), index, strict=False))
+    return ValueError(f"{name} is {np.asarray(v)[index]} in {place} (counted from 0): {rule}")
+
+
+def check_largest(sample_weight: ArrayLike) -> None:
+    """Raise ValueError where weights, of shape (n,) or (n, K), are all 0 or beyond the range."""
     if not _is_known(sample_weight):
         return
-    largest = float(np.max(np.asarray(sample_weight)))
-    if largest == 0:
-        raise ValueError("sample_weight is 0 everywhere: no example is left")
-    if not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
-        raise ValueError(
-            f"the largest sample_weight is {largest:g}, beyond the range that sums of rows keep. "
-            "Only ratios of weights matter: divide them all by the largest"
-        )
+    largest = np.max(np.asarray(sample_weight, np.float64), axis=0)
+    for k, v in enumerate(np.atleast_1d(largest)):
+        of_model = f" of model {k}" if np.ndim(largest) else ""
+        if v == 0:
+            raise ValueError(f"sample_weight{of_model} is 0 everywhere: no example is left")
+        if not 1 / _LARGEST_WEIGHT <= v <= _LARGEST_WEIGHT:
+            raise ValueError(
+                f"the largest sample_weight{of_model} is {v:g}, beyond the range that sums of rows "
+                "keep. Only ratios of weights matter: divide them all by the largest"
+            )
 
 
 def _is_label(y: Array) -> Array:

@@ -24,6 +24,7 @@ from jaxlr.solve.rows import (
     start,
     take_data_sets,
     take_many_rows,
+    take_names,
     take_penalties,
 )
 from jaxlr.solve.scaling import Scaling
@@ -95,10 +96,10 @@ def fit_many(
         As for `fit`; shared rows only.
     classes : array_like, shape (K,), optional
         The label of a row in model k is whether its ``y`` equals ``classes[k]``: one against the
-        rest, without K columns. Shared rows only.
+        rest, without K columns. Numbers or names. Shared rows only.
     folds : (fold, left_out), optional
-        Numbers ``fold`` (n,) of the folds of rows, and ``left_out`` (K,): model k is fitted to
-        the rows of all other folds. Shared rows only.
+        Numbers or names ``fold`` (n,) of the folds of rows, and ``left_out`` (K,): model k is
+        fitted to the rows of all other folds. Shared rows only.
     fit_intercept, tol, max_steps, method
         As for `fit`.
     init : Params, optional
@@ -133,13 +134,13 @@ def fit_many(
     check_settings(tol, max_steps, method)
     with Clock() as clock, jax.enable_x64(True):
         apart = _are_data_sets(X)
-        if apart and not (offset is None and classes is None and folds is None):
+        if not apart:
+            asked = _Asked(y, l2, sample_weight, offset, classes, folds, init)
+            problems = _shared(X, asked, intercept=fit_intercept)
+        elif offset is None and classes is None and folds is None:
+            problems = _apart(X, y, l2, sample_weight, fit_intercept)
+        else:
             raise ValueError("offset, classes and folds are for models of shared rows")
-        problems = (
-            _apart(X, y, l2, sample_weight, fit_intercept)
-            if apart
-            else _shared(X, y, l2, sample_weight, offset, classes, folds, fit_intercept, init)
-        )
         K = sum(len(problem.models) for problem in problems)
         d = problems[0].objective.scaling.scale.shape[1]
         w, b = np.zeros((K, d)), np.zeros(K)
@@ -177,28 +178,49 @@ def _together(p: int) -> int:
     return max(1, _BYTES_AT_A_TIME // (8 * (matrices + 30 * p)))
 
 
-def _shared(
-    X: ArrayLike,
-    y: ArrayLike,
-    l2: ArrayLike,
-    sample_weight: ArrayLike | None,
-    offset: ArrayLike | None,
-    classes: ArrayLike | None,
-    folds: tuple[ArrayLike, ArrayLike] | None,
-    fit_intercept: bool,
-    init: Params | None,
-) -> list[_Problem]:
-    rows = take_many_rows(X, y, sample_weight, offset, classes)
-    label = None if classes is None else jnp.asarray(classes)
-    fold, left_out = (None, None) if folds is None else map(jnp.asarray, folds)
+class _Asked(NamedTuple):
+    """What models of shared rows differ in, as `fit_many` was given it."""
+
+    y: ArrayLike
+    l2: ArrayLike
+    sample_weight: ArrayLike | None
+    offset: ArrayLike | None
+    classes: ArrayLike | None
+    folds: tuple[ArrayLike, ArrayLike] | None
+    init: Params | None
+
+
+def _shared(X: ArrayLike, asked: _Asked, *, intercept: bool) -> list[_Problem]:
+    rows, view, K = _rows_and_view(X, asked)
+    scaling, typical, reads = measure(rows, intercept=intercept)
+    l2, mesh = take_penalties(asked.l2, K), shard.mesh_of(rows.X)
+    size = _together(scaling.size)
+
+    def of_models(models: np.ndarray) -> _Problem:
+        part = jax.tree.map(lambda v: v[models], view)
+        penalties = l2[models]
+        objective = Objective(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
+        return _Problem(objective, models)
+
+    return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]
+
+
+def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
+    """Rows on the device, how each model sees them, and how many models there are."""
+    y, label, fold, left_out = asked.y, None, None, None
+    if asked.classes is not None:
+        y, label = take_names(y, asked.classes)
+    if asked.folds is not None:
+        fold, left_out = take_names(*asked.folds)
+    rows = take_many_rows(X, y, asked.sample_weight, asked.offset, asked.classes)
     if fold is not None and fold.shape != (len(rows.X),):
         raise ValueError(f"folds has fold of shape {fold.shape}, but X has {len(rows.X)} rows")
     y_columns = rows.y.shape[1] if rows.y.ndim == 2 else None
     s_columns = rows.s.shape[1] if rows.s is not None and rows.s.ndim == 2 else None
-    w = None if init is None else np.asarray(init.w)
+    w = None if asked.init is None else np.asarray(asked.init.w)
     K = _count(
         {
-            "l2": np.size(l2) if np.ndim(l2) and np.size(l2) != 1 else None,
+            "l2": np.size(asked.l2) if np.ndim(asked.l2) and np.size(asked.l2) != 1 else None,
             "y": y_columns,
             "sample_weight": s_columns,
             "classes": None if label is None else len(label),
@@ -209,21 +231,10 @@ def _shared(
     view = View(
         y_column=None if y_columns is None else jnp.arange(K) % y_columns,
         s_column=None if s_columns is None else jnp.arange(K) % s_columns,
-        label=label,
-        left_out=left_out,
+        label=None if label is None else jnp.asarray(label),
+        left_out=None if left_out is None else jnp.asarray(left_out),
     )
-    scaling, typical, reads = measure(rows, intercept=fit_intercept)
-    l2 = take_penalties(l2, K)
-    rows, mesh = rows._replace(fold=fold), shard.mesh_of(rows.X)
-    size = _together(scaling.size)
-
-    def of_models(models: np.ndarray) -> _Problem:
-        part = jax.tree.map(lambda v: v[models], view)
-        penalties = l2[models]
-        objective = Objective(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
-        return _Problem(objective, models)
-
-    return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]
+    return rows._replace(fold=None if fold is None else jnp.asarray(fold)), view, K
 
 
 def _count(sizes: dict[str, int | None]) -> int:

@@ -70,18 +70,28 @@ def take_many_rows(
     rows = take_rows(X, np.zeros(np.shape(X)[:1], bool), None, offset)
     y = np.asarray(y)
     if classes is None:
-        _check_columns("y", y, rows.X, (y >= 0) & (y <= 1), "labels must be in [0, 1]")
+        _check_columns("y", y, rows.X, (y >= 0) & (y <= 1), batch.LABELS)
     else:
-        _check_columns("y", y, rows.X, np.isfinite(y), "it must be finite")
+        _check_columns("y", y, rows.X, np.isfinite(y), "class numbers must be finite")
     if sample_weight is None:
         return rows._replace(y=jnp.asarray(y))
     s = np.asarray(sample_weight)
-    rule = "weights must be finite and at least 0"
-    _check_columns("sample_weight", s, rows.X, (s >= 0) & np.isfinite(s), rule)
-    empty = ~(s.reshape(len(s), -1) > 0).any(axis=0)
-    if empty.any():
-        raise ValueError(f"sample_weight is 0 everywhere for model {int(np.argmax(empty))}")
+    _check_columns("sample_weight", s, rows.X, (s >= 0) & np.isfinite(s), batch.WEIGHTS)
+    batch.check_largest(s)
     return rows._replace(y=jnp.asarray(y), s=jnp.asarray(s))
+
+
+def take_names(of_rows: ArrayLike, chosen: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Names of classes or folds, of all rows and those chosen, as numbers where they are text.
+
+    A name that no row has becomes -1.
+    """
+    of_rows, chosen = np.asarray(of_rows), np.asarray(chosen)
+    if of_rows.dtype.kind not in "OSUT":
+        return of_rows, chosen
+    names, numbers = np.unique(of_rows, return_inverse=True)
+    known = {name: number for number, name in enumerate(names.tolist())}
+    return numbers, np.array([known.get(name, -1) for name in chosen.tolist()], int)
 
 
 def take_data_sets(
@@ -111,12 +121,10 @@ def _check_data_set(
         raise ValueError(f"X has shape {X.shape}: it must be (rows, {d}), with a row or more")
     if y.shape != (len(X),) or s.shape != (len(X),):
         raise ValueError(f"X has {len(X)} rows, but y has shape {y.shape} and weights {s.shape}")
-    _check_columns("X", X, X, np.isfinite(X), "features must be finite")
-    _check_columns("y", y, X, (y >= 0) & (y <= 1), "labels must be in [0, 1]")
-    rule = "weights must be finite and at least 0"
-    _check_columns("sample_weight", s, X, (s >= 0) & np.isfinite(s), rule)
-    if not s.any():
-        raise ValueError("sample_weight is 0 everywhere")
+    _check_columns("X", X, X, np.isfinite(X), batch.FEATURES)
+    _check_columns("y", y, X, (y >= 0) & (y <= 1), batch.LABELS)
+    _check_columns("sample_weight", s, X, (s >= 0) & np.isfinite(s), batch.WEIGHTS)
+    batch.check_largest(s)
     return X.astype(dtype, copy=False), y.astype(dtype), s.astype(np.float64)
 
 
@@ -126,9 +134,7 @@ def _check_columns(name: str, v: Any, X: Any, ok: Any, rule: str) -> None:
             f"{name} has shape {v.shape}: it must be ({len(X)},), or ({len(X)}, K) for K models"
         )
     if not ok.all():
-        place = tuple(int(i) for i in np.argwhere(~ok)[0])
-        where = f"row {place[0]}" + (f", column {place[1]}" if v.ndim == 2 else "")
-        raise ValueError(f"{name} is {v[place]} in {where} (counted from 0): {rule}")
+        raise batch.fault(name, v, batch.first_false(ok), rule)
 
 
 def take_penalties(l2: ArrayLike, K: int) -> np.ndarray:
