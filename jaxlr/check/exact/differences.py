@@ -1,0 +1,124 @@
+"""Differences of a function in arbitrary precision: points around its arguments, and formulas.
+
+A step is a power of 2, so that moving and dividing are exact.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxlr.check.exact.arithmetic import Raw, load, magnitude
+from jaxlr.check.exact.arrays import elementwise, exact, is_exact
+from jaxlr.check.exact.trace import PyTree, Traced
+
+Point = tuple[int, ...]
+Sides = tuple[tuple[int, ...], list[Raw]]  # which moves; the derivative from each side
+
+
+class Move:
+    """A direction in raw numbers; the scale of a step along it and the spread of the arguments."""
+
+    def __init__(self, traced: Traced, direction: Sequence[PyTree]) -> None:
+        self.by = [
+            _along(path, at, v)
+            for path, at, v in zip(
+                traced.paths, traced.leaves, _leaves(traced, direction), strict=True
+            )
+        ]
+        sizes = [
+            (magnitude(x) if x[1] else 0) - magnitude(d)
+            for at, by in zip(traced.leaves, self.by, strict=True)
+            if by is not None
+            for x, d in zip(at.ravel().tolist(), by.ravel().tolist(), strict=True)
+            if d[1] and (x[1] or not x[2])
+        ]
+        if not sizes:
+            raise ValueError("the direction moves no argument that is finite: there is no slope")
+        self.scale, self.spread = min(sizes), max(sizes) - min(sizes)
+
+
+def _leaves(traced: Traced, direction: Sequence[PyTree]) -> list[Any]:
+    leaves, tree = jax.tree.flatten(tuple(direction), is_leaf=lambda v: v is None)
+    some_rest = any(v is None for v in leaves)
+    if len(leaves) != len(traced.leaves) or (tree != traced.tree and not some_rest):
+        raise ValueError(f"the direction is {tree}, but the arguments are {traced.tree}")
+    return leaves
+
+
+def _along(path: str, at: Any, v: Any) -> np.ndarray | None:
+    """Direction of one leaf in raw numbers, None where it does not move."""
+    if v is None or not isinstance(v, float | int | jax.Array | np.ndarray | np.generic):
+        return None
+    if np.asarray(v).dtype == jax.dtypes.float0:
+        return None
+    by = exact(v)
+    if not any(d[1] or d[2] for d in by.ravel().tolist()):
+        return None
+    if not is_exact(at):
+        raise TypeError(f"args{path} is not floating point and cannot move")
+    if by.shape != at.shape:
+        raise ValueError(f"args{path} has shape {at.shape}, its direction {by.shape}")
+    return by
+
+
+def stencil(
+    traced: Traced, moves: list[Move], steps: list[int], bits: int, seed: int
+) -> dict[Point, list[np.ndarray]]:
+    """Evaluate at -1, 0 and 1 steps along each move, with the same roundings."""
+    points = np.ndindex((3,) * len(moves))
+    values = {}
+    for point in (tuple(i - 1 for i in p) for p in points):
+        leaves = traced.leaves
+        for move, step, times in zip(moves, steps, point, strict=True):
+            leaves = [
+                at if by is None or not times else _moved(at, by, step, times)
+                for at, by in zip(leaves, move.by, strict=True)
+            ]
+        outputs = traced.run(leaves, bits, seed)
+        values[point] = [exact(v) for v in outputs]
+    return values
+
+
+def _moved(at: np.ndarray, by: np.ndarray, step: int, times: int) -> np.ndarray:
+    lib = load().libmp
+    move = lib.mpf_add if times > 0 else lib.mpf_sub
+    return elementwise(lambda x, d: move(x, lib.mpf_shift(d, step)), at, by)
+
+
+def first_order(f: dict[Point, Raw], steps: list[int], bits: int) -> tuple[Raw, list[Sides]]:
+    """Central difference, and the slopes of both sides."""
+    (step,) = steps
+    value = _difference(f[1,], f[-1,], step + 1, bits)
+    return value, [_sides((0,), f[-1,], f[0,], f[1,], step, bits)]
+
+
+def mixed_order(f: dict[Point, Raw], steps: list[int], bits: int) -> tuple[Raw, list[Sides]]:
+    """Mean of the four quadrants, the quadrants, and the sides along each move."""
+    a, b = steps
+    quadrants = [_quadrant(f, s, t, a + b, bits) for s in (-1, 1) for t in (-1, 1)]
+    lib = load().libmp
+    mean = lib.mpf_shift(lib.mpf_sum(quadrants, bits, "d"), -2)
+    return mean, [
+        ((0, 1), quadrants),
+        _sides((0,), f[-1, 0], f[0, 0], f[1, 0], a, bits),
+        _sides((1,), f[0, -1], f[0, 0], f[0, 1], b, bits),
+    ]
+
+
+def _quadrant(f: dict[Point, Raw], s: int, t: int, step: int, bits: int) -> Raw:
+    lib = load().libmp
+    along = lib.mpf_sub(f[s, t], f[s, 0], bits)
+    before = lib.mpf_sub(f[0, t], f[0, 0], bits)
+    slope = _difference(along, before, step, bits)
+    return slope if s * t > 0 else lib.mpf_neg(slope)
+
+
+def _sides(moves: tuple[int, ...], below: Raw, at: Raw, above: Raw, step: int, bits: int) -> Sides:
+    return moves, [_difference(at, below, step, bits), _difference(above, at, step, bits)]
+
+
+def _difference(above: Raw, below: Raw, step: int, bits: int) -> Raw:
+    lib = load().libmp
+    return lib.mpf_shift(lib.mpf_sub(above, below, bits, "d"), -step)

@@ -1,0 +1,96 @@
+"""A function of JAX, traced once and run on exact numbers as often as needed."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlr.check.exact.arithmetic import load
+from jaxlr.check.exact.arrays import exact, is_floating
+from jaxlr.check.exact.functions import Functions
+from jaxlr.check.exact.interpret import Interpreter
+
+PyTree = Any
+GUARD = 20  # bits beyond the digits asked for
+
+
+def bits_of(digits: int) -> int:
+    """Binary digits that hold so many decimal ones."""
+    return math.ceil(digits * math.log2(10)) + GUARD
+
+
+class Traced:
+    """Jaxpr of ``f(*args)`` and the exact values of ``args``.
+
+    Attributes
+    ----------
+    leaves : list
+        Leaves of ``args``: arrays of raw numbers for floating-point ones, else as they are.
+    paths : list of str
+        Names of the leaves.
+    """
+
+    def __init__(self, f: Any, args: Sequence[Any]) -> None:
+        load()
+        found, self.tree = jax.tree_util.tree_flatten_with_path(tuple(args))
+        self.paths = [jax.tree_util.keystr(path) for path, _ in found]
+        leaves = [leaf for _, leaf in found]
+        self._traced = [i for i, v in enumerate(leaves) if _is_traced(v)]
+        self._wide = jax.config.jax_enable_x64 or any(  # pyright: ignore
+            _is_wide(leaves[i]) for i in self._traced
+        )
+        self.leaves = [_value(v) if _is_traced(v) else v for v in leaves]
+        self._extra = 0
+
+        def flat(*dynamic: Any) -> Any:
+            given = dict(zip(self._traced, dynamic, strict=True))
+            full = [given.get(i, v) for i, v in enumerate(leaves)]
+            return f(*self.tree.unflatten(full))
+
+        with jax.enable_x64(self._wide):
+            self.jaxpr, self.out = jax.make_jaxpr(flat, return_shape=True)(
+                *(leaves[i] for i in self._traced)
+            )
+
+    def run(
+        self,
+        leaves: Sequence[Any],
+        bits: int,
+        seed: int,
+        record: dict[str, list[Any]] | None = None,
+    ) -> list[Any]:
+        """Evaluate at ``leaves``, flat, with as many bits more as the widest gap takes."""
+        while True:
+            on = Functions(bits + self._extra, seed)
+            names: dict[str, list[Any]] = {}
+            with jax.enable_x64(self._wide):
+                outputs = Interpreter(on, names).run(self.jaxpr, [leaves[i] for i in self._traced])
+            if on.gap <= on.bits:
+                break
+            self._extra = on.gap
+        if record is not None:
+            record.update(names)
+        return outputs
+
+
+def _is_traced(v: Any) -> bool:
+    """Arrays and Python's floats; what else there is, is a constant of the function."""
+    return isinstance(v, float | jax.Array | np.ndarray | np.generic)
+
+
+def _is_wide(v: Any) -> bool:
+    return type(v) is not float and not _is_key(v) and np.asarray(v).dtype.itemsize == 8
+
+
+def _is_key(v: Any) -> bool:
+    return isinstance(v, jax.Array) and jnp.issubdtype(v.dtype, jax.dtypes.extended)
+
+
+def _value(v: Any) -> Any:
+    if _is_key(v):
+        return v
+    v = np.asarray(v)
+    return exact(v) if is_floating(v.dtype) else v
