@@ -14,6 +14,8 @@ from jaxlr.check.exact.arrays import elementwise, exact, is_exact
 from jaxlr.check.exact.trace import PyTree, Traced
 
 Point = tuple[int, ...]
+_LARGE = 3, -5  # eighths of the arguments' size: for the most part it stays on its side of 0
+
 Sides = tuple[tuple[int, ...], list[Raw]]  # which moves; the derivative from each side
 
 
@@ -65,26 +67,59 @@ def _along(path: str, at: Any, v: Any) -> np.ndarray | None:
 
 def stencil(
     traced: Traced, moves: list[Move], steps: list[int], bits: int, seed: int
-) -> dict[Point, list[np.ndarray]]:
-    """Evaluate at -1, 0 and 1 steps along each move, with the same roundings."""
-    points = np.ndindex((3,) * len(moves))
-    values = {}
-    for point in (tuple(i - 1 for i in p) for p in points):
-        leaves = traced.leaves
-        for move, step, times in zip(moves, steps, point, strict=True):
-            leaves = [
-                at if by is None or not times else _moved(at, by, step, times)
-                for at, by in zip(leaves, move.by, strict=True)
-            ]
-        outputs = traced.run(leaves, bits, seed)
-        values[point] = [exact(v) for v in outputs]
-    return values
+) -> list[dict[Point, np.ndarray]]:
+    """Evaluate each output at -1, 0 and 1 steps along each move, with the same roundings."""
+    points = [tuple(i - 1 for i in p) for p in np.ndindex((3,) * len(moves))]
+    shifts = [
+        [_power_of_two(step, times) for step, times in zip(steps, p, strict=True)] for p in points
+    ]
+    runs = _run_alike(traced, [_moved(traced, moves, shift) for shift in shifts], bits, seed)
+    return [dict(zip(points, outputs, strict=True)) for outputs in zip(*runs, strict=True)]
 
 
-def _moved(at: np.ndarray, by: np.ndarray, step: int, times: int) -> np.ndarray:
+def still(traced: Traced, moves: list[Move], bits: int) -> list[np.ndarray]:
+    """Whether each output keeps all its digits when one of the moves is large."""
     lib = load().libmp
-    move = lib.mpf_add if times > 0 else lib.mpf_sub
-    return elementwise(lambda x, d: move(x, lib.mpf_shift(d, step)), at, by)
+    shifts = [[lib.fzero] * len(moves)]
+    for i, move in enumerate(moves):
+        for eighths in _LARGE:
+            far = lib.mpf_shift(lib.from_int(eighths), move.scale - 3)
+            shifts.append([far if j == i else lib.fzero for j in range(len(moves))])
+    runs = _run_alike(traced, [_moved(traced, moves, shift) for shift in shifts], bits, seed=0)
+
+    def rests(at: Raw, *moved: Raw) -> bool:
+        size = len(_LARGE)
+        return any(all(v == at for v in moved[i : i + size]) for i in range(0, len(moved), size))
+
+    return [elementwise(rests, *outputs).astype(bool) for outputs in zip(*runs, strict=True)]
+
+
+def _run_alike(
+    traced: Traced, points: list[list[Any]], bits: int, seed: int
+) -> list[list[np.ndarray]]:
+    """Evaluate at points, all with the same bits: a gap found at one is one for all."""
+    while True:
+        extra = traced.extra
+        runs = [list(map(exact, traced.run(p, bits, seed, margin=bits))) for p in points]
+        if traced.extra == extra:
+            return runs
+
+
+def _power_of_two(step: int, times: int) -> Raw:
+    lib = load().libmp
+    return lib.mpf_shift(lib.from_int(times), step)
+
+
+def _moved(traced: Traced, moves: list[Move], shifts: list[Raw]) -> list[Any]:
+    lib = load().libmp
+    leaves = list(traced.leaves)
+    for move, shift in zip(moves, shifts, strict=True):
+        for i, by in enumerate(move.by):
+            if by is not None and shift[1]:
+                leaves[i] = elementwise(
+                    lambda x, d, shift=shift: lib.mpf_add(x, lib.mpf_mul(d, shift)), leaves[i], by
+                )
+    return leaves
 
 
 def first_order(f: dict[Point, Raw], steps: list[int], bits: int) -> tuple[Raw, list[Sides]]:

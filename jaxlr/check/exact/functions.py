@@ -208,7 +208,16 @@ class Functions(Arithmetic):
         self._near_one(x)
         if x[0]:
             self._near_limit(x, 1, 2)
+        elif x[1] and magnitude(x) > HUGE // 4:  # mpmath's would take x to a float
+            return self._erfc_far(x)
         return self.lib.mpf_erfc(x, self.bits, self.coin())
+
+    def _erfc_far(self, x: Raw) -> Raw:
+        """Two terms of the asymptotic series, density / 2x (1 - 1 / 2x^2)."""
+        lib, bits = self.lib, self.bits + HUGE
+        first = lib.mpf_div(self._density(x, bits), lib.mpf_shift(x, 1), bits)
+        second = lib.mpf_div(first, lib.mpf_shift(lib.mpf_mul(x, x), 1), bits)
+        return lib.mpf_sub(first, second, self.bits, self.coin())
 
     def digamma(self, x: Raw) -> Raw:
         return self._domain(self.lib.mpf_psi0, x)

@@ -3,7 +3,7 @@
 What has no floating-point number in it (indices, labels, random bits) is left to JAX.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,16 @@ class Interpreter:
     def run(self, closed: ClosedJaxpr | Jaxpr, inputs: Sequence[Any]) -> list[Any]:
         """Return outputs: floating-point ones as arrays of raw numbers, others as NumPy's."""
         jaxpr, consts = _open(closed)
-        values = dict(zip(jaxpr.constvars, map(_ingest, consts), strict=True))
+        return self.run_open(jaxpr, map(ingest, consts), inputs)
+
+    def run_open(self, jaxpr: Jaxpr, consts: Iterable[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Return outputs, as ``run`` does, for constants that have been ingested."""
+        values = dict(zip(jaxpr.constvars, consts, strict=True))
         values.update(zip(jaxpr.invars, inputs, strict=True))
 
         def read(atom: Any) -> Any:
             if isinstance(atom, Literal):
-                return _ingest(np.asarray(atom.val, atom.aval.dtype))  # pyright: ignore
+                return ingest(np.asarray(atom.val, atom.aval.dtype))  # pyright: ignore
             return values[atom]
 
         for eqn in jaxpr.eqns:
@@ -74,7 +78,7 @@ class Interpreter:
         else:
             raise Unsupported(f"{name} has no rule in arbitrary precision, at {place(eqn)}")
         outputs = outputs if eqn.primitive.multiple_results else [outputs]
-        outputs = [_ingest(v) for v in outputs]
+        outputs = [ingest(v) for v in outputs]
         if name == "name" and self.record is not None:
             self.record.setdefault(eqn.params["name"], []).extend(outputs)
         return outputs
@@ -129,8 +133,8 @@ def _open(closed: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
     return (closed.jaxpr, closed.consts) if isinstance(closed, ClosedJaxpr) else (closed, ())
 
 
-def _ingest(v: Any) -> Any:
-    """Floats as raw numbers, other arrays as NumPy's, keys as they are."""
+def ingest(v: Any) -> Any:
+    """Take floats as raw numbers, other arrays as NumPy's, keys as they are."""
     if is_exact(v) or jnp.issubdtype(v.dtype, jax.dtypes.extended):
         return v
     if jnp.issubdtype(v.dtype, jnp.complexfloating):

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlr.check.exact.arithmetic import load
-from jaxlr.check.exact.arrays import exact, is_floating
 from jaxlr.check.exact.functions import Functions
-from jaxlr.check.exact.interpret import Interpreter
+from jaxlr.check.exact.interpret import Interpreter, ingest
 
 PyTree = Any
 GUARD = 20  # bits beyond the digits asked for
@@ -31,6 +30,8 @@ class Traced:
         Leaves of ``args``: arrays of raw numbers for floating-point ones, else as they are.
     paths : list of str
         Names of the leaves.
+    extra : int
+        Bits that gaps have taken so far.
     """
 
     def __init__(self, f: Any, args: Sequence[Any]) -> None:
@@ -42,8 +43,8 @@ class Traced:
         self._wide = jax.config.jax_enable_x64 or any(  # pyright: ignore
             _is_wide(leaves[i]) for i in self._traced
         )
-        self.leaves = [_value(v) if _is_traced(v) else v for v in leaves]
-        self._extra = 0
+        self.leaves = [ingest(np.asarray(v)) if _is_number(v) else v for v in leaves]
+        self.extra = 0
 
         def flat(*dynamic: Any) -> Any:
             given = dict(zip(self._traced, dynamic, strict=True))
@@ -51,9 +52,10 @@ class Traced:
             return f(*self.tree.unflatten(full))
 
         with jax.enable_x64(self._wide):
-            self.jaxpr, self.out = jax.make_jaxpr(flat, return_shape=True)(
+            self._jaxpr, self.out = jax.make_jaxpr(flat, return_shape=True)(
                 *(leaves[i] for i in self._traced)
             )
+            self._consts = [ingest(v) for v in self._jaxpr.consts]
 
     def run(
         self,
@@ -61,16 +63,23 @@ class Traced:
         bits: int,
         seed: int,
         record: dict[str, list[Any]] | None = None,
+        margin: int = 0,
     ) -> list[Any]:
-        """Evaluate at ``leaves``, flat, with as many bits more as the widest gap takes."""
+        """Evaluate at ``leaves``, flat, with as many bits more as the widest gap takes.
+
+        A term must keep ``margin`` of its bits beside the one it is added to. The additional bits
+        are kept for the runs that follow.
+        """
         while True:
-            on = Functions(bits + self._extra, seed)
+            on = Functions(bits + self.extra, seed)
             names: dict[str, list[Any]] = {}
             with jax.enable_x64(self._wide):
-                outputs = Interpreter(on, names).run(self.jaxpr, [leaves[i] for i in self._traced])
-            if on.gap <= on.bits:
+                outputs = Interpreter(on, names).run_open(
+                    self._jaxpr.jaxpr, self._consts, [leaves[i] for i in self._traced]
+                )
+            if on.gap <= on.bits - margin:
                 break
-            self._extra = on.gap
+            self.extra = on.gap + on.gap // 8  # a point close by may have a wider one
         if record is not None:
             record.update(names)
         return outputs
@@ -81,16 +90,13 @@ def _is_traced(v: Any) -> bool:
     return isinstance(v, float | jax.Array | np.ndarray | np.generic)
 
 
+def _is_number(v: Any) -> bool:
+    return _is_traced(v) and not _is_key(v)
+
+
 def _is_wide(v: Any) -> bool:
     return type(v) is not float and not _is_key(v) and np.asarray(v).dtype.itemsize == 8
 
 
 def _is_key(v: Any) -> bool:
     return isinstance(v, jax.Array) and jnp.issubdtype(v.dtype, jax.dtypes.extended)
-
-
-def _value(v: Any) -> Any:
-    if _is_key(v):
-        return v
-    v = np.asarray(v)
-    return exact(v) if is_floating(v.dtype) else v
