@@ -18,6 +18,7 @@ from typing import Any
 Raw = tuple[int, int, int, int]
 
 MOST_BITS = 4096  # a gap wider than this is none: float64 spans 2098
+_TIE = 32  # bits that rounding may have lost in what is compared
 HUGE = 2000  # |x| >= 2^HUGE: exp and sin of it are not computed
 
 
@@ -52,6 +53,7 @@ class Arithmetic:
         self.lib = load().libmp
         self.bits = bits
         self.gap = 0
+        self.tied = False
         self.coin: Callable[[], str] = cycle(random.Random(seed).choices("du", k=4099)).__next__
         self.one: Raw = self.lib.fone
         self.zero: Raw = self.lib.fzero
@@ -62,6 +64,19 @@ class Arithmetic:
         """Keep that a term stands ``gap`` bits below the one it is added to."""
         if self.gap < gap <= MOST_BITS:
             self.gap = gap
+
+    def note_tie(self, x: Raw, y: Raw) -> None:
+        """Keep that x and y, which are compared, differ by no more than rounding may do.
+
+        What is compared with 0 is taken as a difference of numbers about 1.
+        """
+        if x == y or not (self.is_finite(x) and self.is_finite(y)):
+            return
+        largest = max(magnitude(v) for v in (x, y) if v[1])
+        off = magnitude(self.lib.mpf_sub(x, y, _TIE))
+        if not (x[1] and y[1]):
+            largest = 0 if off > -MOST_BITS else off
+        self.tied |= off < largest - self.bits + _TIE
 
     def is_finite(self, x: Raw) -> bool:
         return bool(x[1]) or not x[2]
@@ -94,6 +109,7 @@ class Arithmetic:
         return self.lib.mpf_abs(x)
 
     def sign(self, x: Raw) -> Raw:
+        self.note_tie(x, self.zero)
         return x if x == self.nan else self.lib.from_int(self.lib.mpf_sign(x))
 
     def square(self, x: Raw) -> Raw:
@@ -134,19 +150,27 @@ class Arithmetic:
         return self.neg(rest) if x[0] else rest
 
     def floor(self, x: Raw) -> Raw:
-        return self.lib.mpf_floor(x) if self.is_finite(x) else x
+        return self._to_integer(self.lib.mpf_floor, x)
 
     def ceil(self, x: Raw) -> Raw:
-        return self.lib.mpf_ceil(x) if self.is_finite(x) else x
+        return self._to_integer(self.lib.mpf_ceil, x)
 
     def truncate(self, x: Raw) -> Raw:
         return self.ceil(x) if x[0] else self.floor(x)
 
     def round_even(self, x: Raw) -> Raw:
-        return self.lib.mpf_nint(x) if self.is_finite(x) else x
+        return self._to_integer(self.lib.mpf_nint, x, halves=True)
 
     def round_away(self, x: Raw) -> Raw:
-        if not self.is_finite(x):
+        def away(x: Raw) -> Raw:
+            up = self.lib.mpf_floor(self.lib.mpf_add(self.abs(x), self.lib.fhalf))
+            return self.neg(up) if x[0] else up
+
+        return self._to_integer(away, x, halves=True)
+
+    def _to_integer(self, function: Callable[[Raw], Raw], x: Raw, halves: bool = False) -> Raw:
+        if not self.is_finite(x) or x[2] >= 0:
             return x
-        up = self.floor(self.lib.mpf_add(self.abs(x), self.lib.fhalf))
-        return self.neg(up) if x[0] else up
+        where = self.lib.mpf_shift(x, int(halves))  # where it jumps, at integers or halves
+        self.note_tie(where, self.lib.mpf_nint(where))
+        return function(x)

@@ -24,7 +24,7 @@ _COMPARISONS = {
 }  # False of nan, as in IEEE
 _IDENTITIES = {
     "copy", "copy_p", "name", "reduce_precision", "stop_gradient",
-    "device_put", "pvary",
+    "device_put", "sharding_constraint", "pvary",
 }  # fmt: skip
 
 
@@ -33,7 +33,13 @@ def _same_name(name: str, on: Functions, params: Params, *inputs: Any) -> np.nda
 
 
 def _compare(name: str, on: Functions, params: Params, *inputs: Any) -> np.ndarray:
-    return elementwise(getattr(on.lib, name), *map(exact, inputs)).astype(bool)
+    order = getattr(on.lib, name)
+
+    def compare(x: Raw, y: Raw) -> bool:
+        on.note_tie(x, y)
+        return order(x, y)
+
+    return elementwise(compare, *map(exact, inputs)).astype(bool)
 
 
 def _not_equal(on: Functions, params: Params, x: Any, y: Any) -> np.ndarray:

@@ -8,14 +8,10 @@ import numpy as np
 
 from jaxlr.check.exact.arithmetic import MOST_BITS, Raw, load, magnitude
 from jaxlr.check.exact.arrays import elementwise, is_exact, to_mpf
-from jaxlr.check.exact.trace import GUARD, PyTree, Traced, bits_of
+from jaxlr.check.exact.trace import GUARD, PyTree, Traced, Unresolved, bits_of
 
 _STEP = 37  # bits more in the second run, so that both round at other places
 _BELOW_ALL = -1100  # 2^-1100 is less than any positive float64
-
-
-class Unresolved(ArithmeticError):  # noqa: N818 -- says what the value is
-    """A value that rounding still decides with thousands of digits."""
 
 
 def evaluate(

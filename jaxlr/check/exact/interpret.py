@@ -30,11 +30,20 @@ class Unsupported(NotImplementedError):  # noqa: N818 -- says what the primitive
 
 
 class Interpreter:
-    """Run jaxprs with the operations of ``on``; named values are appended to ``record``."""
+    """Run jaxprs with the operations of ``on``.
 
-    def __init__(self, on: Functions, record: dict[str, list[Any]] | None = None) -> None:
+    Attributes
+    ----------
+    record : dict
+        Values named by ``checkpoint_name``, appended as they are computed.
+    tie : str or None
+        First comparison of numbers that are equal but for rounding.
+    """
+
+    def __init__(self, on: Functions, record: dict[str, list[Any]]) -> None:
         self.on = on
         self.record = record
+        self.tie: str | None = None
         self.control: dict[str, Callable[..., Any]] = {
             "cond": self._cond,
             "while": self._while,
@@ -77,9 +86,11 @@ class Interpreter:
             outputs = eqn.primitive.bind(*inputs, **eqn.params)  # floats made of bits
         else:
             raise Unsupported(f"{name} has no rule in arbitrary precision, at {place(eqn)}")
+        if self.on.tied and self.tie is None:
+            self.tie = f"{name} at {place(eqn)}"
         outputs = outputs if eqn.primitive.multiple_results else [outputs]
         outputs = [ingest(v) for v in outputs]
-        if name == "name" and self.record is not None:
+        if name == "name":
             self.record.setdefault(eqn.params["name"], []).extend(outputs)
         return outputs
 

@@ -69,6 +69,8 @@ def slope(f: Any, args: Sequence[PyTree], direction: Sequence[PyTree], digits: i
         If it moves an argument that is not floating point.
     Unsupported
         If the jaxpr has a primitive without a rule.
+    Unresolved
+        If the function compares numbers that are equal but for rounding.
 
     Notes
     -----

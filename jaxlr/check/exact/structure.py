@@ -109,6 +109,10 @@ def _concatenate(on: Functions, params: Params, *inputs: np.ndarray) -> np.ndarr
     return np.concatenate([exact(v) for v in inputs], axis=params["dimension"])
 
 
+def _stack(on: Functions, params: Params, *inputs: np.ndarray) -> np.ndarray:
+    return np.stack([exact(v) for v in inputs], axis=params["axis"])
+
+
 def _sort(on: Functions, params: Params, *operands: Any) -> list[np.ndarray]:
     """Stable sort of all operands by the first few; nan comes last."""
     axis, keys = params["dimension"], params["num_keys"]
@@ -170,6 +174,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "expand_dims": lambda on, params, x: np.expand_dims(x, tuple(params["dimensions"])),
     "broadcast_in_dim": _broadcast_in_dim,
     "concatenate": _concatenate,
+    "stack": _stack,
     "sort": _sort,
     "top_k": _top_k,
     "iota": _iota,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr.check.exact.arithmetic import load
+from jaxlr.check.exact.arithmetic import MOST_BITS, load
 from jaxlr.check.exact.functions import Functions
 from jaxlr.check.exact.interpret import Interpreter, ingest
 
@@ -19,6 +19,10 @@ GUARD = 20  # bits beyond the digits asked for
 def bits_of(digits: int) -> int:
     """Binary digits that hold so many decimal ones."""
     return math.ceil(digits * math.log2(10)) + GUARD
+
+
+class Unresolved(ArithmeticError):  # noqa: N818 -- says what the value is
+    """A value that rounding still decides with thousands of digits."""
 
 
 class Traced:
@@ -72,16 +76,19 @@ class Traced:
         """
         while True:
             on = Functions(bits + self.extra, seed)
-            names: dict[str, list[Any]] = {}
+            machine = Interpreter(on, {})
             with jax.enable_x64(self._wide):
-                outputs = Interpreter(on, names).run_open(
+                outputs = machine.run_open(
                     self._jaxpr.jaxpr, self._consts, [leaves[i] for i in self._traced]
                 )
-            if on.gap <= on.bits - margin:
+            if machine.tie and on.bits > max(MOST_BITS, 4 * bits):
+                raise Unresolved(f"{machine.tie} compares numbers that are equal but for rounding")
+            if on.gap <= on.bits - margin and not machine.tie:
                 break
-            self.extra = on.gap + on.gap // 8  # a point close by may have a wider one
+            # A point close by may have a wider gap.
+            self.extra = max(on.gap + on.gap // 8, on.bits + self.extra if machine.tie else 0)
         if record is not None:
-            record.update(names)
+            record.update(machine.record)
         return outputs
 
 
