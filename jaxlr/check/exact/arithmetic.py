@@ -54,6 +54,7 @@ class Arithmetic:
         self.bits = bits
         self.gap = 0
         self.tied = False
+        self.lost = False
         self.coin: Callable[[], str] = cycle(random.Random(seed).choices("du", k=4099)).__next__
         self.one: Raw = self.lib.fone
         self.zero: Raw = self.lib.fzero
@@ -62,21 +63,24 @@ class Arithmetic:
 
     def note(self, gap: int) -> None:
         """Keep that a term stands ``gap`` bits below the one it is added to."""
-        if self.gap < gap <= MOST_BITS:
+        if gap > MOST_BITS:
+            self.lost = True
+        elif gap > self.gap:
             self.gap = gap
 
     def note_tie(self, x: Raw, y: Raw) -> None:
         """Keep that x and y, which are compared, differ by no more than rounding may do.
 
-        What is compared with 0 is taken as a difference of numbers about 1.
+        What is compared with 0 is taken as a difference of numbers about 1. Should it be a small
+        number of its own, it is not as small as rounding any more with other bits.
         """
         if x == y or not (self.is_finite(x) and self.is_finite(y)):
             return
-        largest = max(magnitude(v) for v in (x, y) if v[1])
-        off = magnitude(self.lib.mpf_sub(x, y, _TIE))
-        if not (x[1] and y[1]):
-            largest = 0 if off > -MOST_BITS else off
-        self.tied |= off < largest - self.bits + _TIE
+        off = magnitude(self.lib.mpf_sub(x, y, _TIE)) + self.bits
+        if x[1] and y[1]:
+            self.tied |= off < max(magnitude(x), magnitude(y)) + _TIE
+        else:
+            self.tied |= -2 * _TIE < off < _TIE
 
     def is_finite(self, x: Raw) -> bool:
         return bool(x[1]) or not x[2]
@@ -87,8 +91,8 @@ class Arithmetic:
     def add(self, x: Raw, y: Raw) -> Raw:
         if x[1] and y[1]:
             gap = abs(x[2] + x[3] - y[2] - y[3])
-            if self.gap < gap <= MOST_BITS:
-                self.gap = gap
+            if gap > self.gap:
+                self.note(gap)
         return self.lib.mpf_add(x, y, self.bits, self.coin())
 
     def sub(self, x: Raw, y: Raw) -> Raw:
@@ -146,7 +150,7 @@ class Arithmetic:
             return x
         if magnitude(x) - magnitude(y) > 4 * HUGE:
             return self.nan
-        rest = self.lib.mpf_mod(self.abs(x), self.abs(y))
+        rest = self.lib.mpf_mod(self.abs(x), self.abs(y), self.bits, self.coin())
         return self.neg(rest) if x[0] else rest
 
     def floor(self, x: Raw) -> Raw:

@@ -4,6 +4,7 @@ A step is a power of 2, so that moving and dividing are exact.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import jax
@@ -81,15 +82,17 @@ def still(traced: Traced, moves: list[Move], bits: int) -> list[np.ndarray]:
     """Whether each output keeps all its digits when one of the moves is large."""
     lib = load().libmp
     shifts = [[lib.fzero] * len(moves)]
+    ends_of_moves = [0]
     for i, move in enumerate(moves):
-        for eighths in _LARGE:
-            far = lib.mpf_shift(lib.from_int(eighths), move.scale - 3)
+        for eighths, scale in product(_LARGE, {move.scale, max(move.scale, 0)}):
+            far = lib.mpf_shift(lib.from_int(eighths), scale - 3)
             shifts.append([far if j == i else lib.fzero for j in range(len(moves))])
+        ends_of_moves.append(len(shifts) - 1)
     runs = _run_alike(traced, [_moved(traced, moves, shift) for shift in shifts], bits, seed=0)
 
     def rests(at: Raw, *moved: Raw) -> bool:
-        size = len(_LARGE)
-        return any(all(v == at for v in moved[i : i + size]) for i in range(0, len(moved), size))
+        each = (moved[slice(*ends)] for ends in pairwise(ends_of_moves))
+        return any(all(v == at for v in one) for one in each)
 
     return [elementwise(rests, *outputs).astype(bool) for outputs in zip(*runs, strict=True)]
 

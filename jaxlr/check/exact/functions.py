@@ -30,7 +30,9 @@ class Functions(Arithmetic):
 
     def _near_limit(self, x: Raw, factor: float, power: int = 1) -> None:
         """Note that the result is its limit + exp(-factor ``|x|``^power) or so, for large x."""
-        if x[1] and 0 < magnitude(x) < 14:
+        if x[1] and magnitude(x) >= 14:
+            self.lost = True
+        elif x[1] and magnitude(x) > 0:
             self.note(int(factor * _PER_E * abs(self.lib.to_float(x)) ** power) + 1)
 
     def exp(self, x: Raw) -> Raw:
@@ -75,6 +77,7 @@ class Functions(Arithmetic):
         lib, bits = self.lib, self.bits + _EXTRA
         if x[1] and magnitude(x) > HUGE:
             return self.zero if x[0] else self.one
+        self._near_one(x)
         if not x[0]:
             self._near_limit(x, 1)
         e = lib.mpf_exp(lib.mpf_neg(x), bits, self.coin())

@@ -44,6 +44,7 @@ class Interpreter:
         self.on = on
         self.record = record
         self.tie: str | None = None
+        self._inside: list[JaxprEqn] = []
         self.control: dict[str, Callable[..., Any]] = {
             "cond": self._cond,
             "while": self._while,
@@ -76,7 +77,10 @@ class Interpreter:
         if not _has_floats(eqn):
             outputs = eqn.primitive.bind(*inputs, **eqn.params)
         elif name in self.control:
-            return self.control[name](eqn, *inputs)
+            self._inside.append(eqn)
+            outputs = self.control[name](eqn, *inputs)
+            self._inside.pop()
+            return outputs
         elif name in structure.BY_PRIMITIVE:
             rule = structure.BY_PRIMITIVE[name]
             outputs = rule(self.on, eqn.params, *inputs, primitive=eqn.primitive)
@@ -85,14 +89,18 @@ class Interpreter:
         elif not any(map(is_exact, inputs)) and not _inner(eqn):
             outputs = eqn.primitive.bind(*inputs, **eqn.params)  # floats made of bits
         else:
-            raise Unsupported(f"{name} has no rule in arbitrary precision, at {place(eqn)}")
+            raise Unsupported(f"{name} has no rule in arbitrary precision, at {self._place(eqn)}")
         if self.on.tied and self.tie is None:
-            self.tie = f"{name} at {place(eqn)}"
+            self.tie = f"{name} at {self._place(eqn)}"
         outputs = outputs if eqn.primitive.multiple_results else [outputs]
         outputs = [ingest(v) for v in outputs]
         if name == "name":
             self.record.setdefault(eqn.params["name"], []).extend(outputs)
         return outputs
+
+    def _place(self, eqn: JaxprEqn) -> str:
+        known = (place(e) for e in (eqn, *reversed(self._inside)))
+        return next(filter(None, known), "a place that JAX did not record")
 
     def _call(self, eqn: JaxprEqn, *inputs: Any) -> list[Any]:
         return self.run(next(eqn.params[k] for k in _JAXPRS if k in eqn.params), inputs)
@@ -109,7 +117,7 @@ class Interpreter:
             if not bool(self.run(params["cond_jaxpr"], [*cond, *carry])[0]):
                 return list(carry)
             carry = self.run(params["body_jaxpr"], [*body, *carry])
-        raise Unsupported(f"while has not ended after {_MOST_TURNS} turns, at {place(eqn)}")
+        raise Unsupported(f"while has not ended after {_MOST_TURNS} turns, at {self._place(eqn)}")
 
     def _scan(self, eqn: JaxprEqn, *inputs: Any) -> list[Any]:
         params = eqn.params
@@ -128,8 +136,8 @@ class Interpreter:
         return [*carry, *stacked]
 
 
-def place(eqn: JaxprEqn) -> str:
-    """File, line and function that made an equation, as far as they are known."""
+def place(eqn: JaxprEqn) -> str | None:
+    """File, line and function that made an equation, where JAX has recorded a user's."""
     traceback = eqn.source_info.traceback
     packages = {str(Path(package.__file__).parent) for package in (jax, np)}  # pyright: ignore
     packages.add(str(Path(__file__).parent))
@@ -137,7 +145,7 @@ def place(eqn: JaxprEqn) -> str:
         if not any(frame.file_name.startswith(package) for package in packages):
             where = f"{frame.file_name}:{frame.line_num}"
             return f"{where} ({frame.function_name})"
-    return "a place that JAX did not record"
+    return None
 
 
 def _open(closed: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:

@@ -22,7 +22,8 @@ _STEP = 37  # bits more for the second step: its rounding counts less, not more
 _CLOSES = 4  # sides that close up by less than 2^-4 from step to step form a kink
 _LEVELS = 1, 2, 4  # times the digits, and times the digits of the step
 _SLACK = 8  # bits that rounding may lose in one value
-_NOTHING = -600  # a value below 2^-600 that is all rounding is 0
+_ZERO = -600  # a value below 2^-600 that is all rounding is 0
+_NOTHING = 300  # at last a slope is 0 if it changes the value by less than 2^-300
 
 Formula = Callable[[dict[Point, Raw], list[int], int], tuple[Raw, list[Sides]]]
 
@@ -39,9 +40,10 @@ class Derivative(NamedTuple):
 
 
 class Level(NamedTuple):
-    """One try: two steps along each move, as binary exponents, and how many bits."""
+    """One try: scales and two steps along each move, as binary exponents; how many bits."""
 
     formula: Formula
+    scales: list[int]
     steps: list[list[int]]
     bits: int
     goal: int  # bits that two steps must agree in
@@ -51,15 +53,22 @@ class Level(NamedTuple):
 def settle(traced: Traced, moves: list[Move], digits: int, formula: Formula) -> list[np.ndarray]:
     """Derive all outputs, flat, each at the first level where it is smooth."""
     q = bits_of(digits // 4)
-    spread = sum(m.spread for m in moves)
+    more = sum(m.spread for m in moves) + sum(max(0, -m.scale) for m in moves[1:])
     at_rest = still(traced, moves, bits_of(digits // 4))
     settled: list[np.ndarray] = []
     for times in _LEVELS:
-        bits = times * (bits_of(digits) + (len(moves) - 1) * q) + spread
+        bits = times * (bits_of(digits) + (len(moves) - 1) * q) + more
         steps = [[m.scale - times * q - shrink for m in moves] for shrink in (0, _SHRINK)]
         near = stencil(traced, moves, steps[0], bits, seed=2 * times)
         nearer = stencil(traced, moves, steps[1], bits + _STEP, seed=2 * times + 1)
-        level = Level(formula, steps, bits + traced.extra, q, times == _LEVELS[-1])
+        level = Level(
+            formula,
+            [m.scale for m in moves],
+            steps,
+            bits + len(moves) * traced.extra,
+            q,
+            times == _LEVELS[-1],
+        )
         found = [_judge_all(level, *trio) for trio in zip(near, nearer, at_rest, strict=True)]
         pairs = zip(settled or found, found, strict=True)
         settled = [elementwise(_first_settled, *pair) for pair in pairs]
@@ -93,12 +102,14 @@ def _judge(
     value, sides = level.formula(nearer, level.steps[1], level.bits + _STEP)
     center = (0,) * len(level.steps[0])
     noise = _Noise(level, near, nearer)
-    if at_rest and noise.is_known and value == far == lib.fzero:
+    every = [v for _, slopes in (*far_sides, *sides) for v in slopes]
+    if at_rest and noise.is_known and all(v == lib.fzero for v in every):
         return Derivative(True, value, True, value, value, value)
     error = lib.mpf_abs(lib.mpf_sub(value, far, level.bits))
     hidden = noise.in_slope(range(len(center)))
+    vanishes = _size(error) <= hidden + 4 or _size(value) <= _size(far) - _CLOSES
     converges = max(_size(error), hidden) <= _size(value) - level.goal or (
-        level.last and (_size(error) <= hidden + 4 or _size(value) <= _size(far) - _CLOSES)
+        level.last and vanishes and max(_size(error), hidden) <= noise.nothing
     )
     closes = all(
         _closes(_spread(a), _spread(b), noise.in_slope(moves) if level.last else -np.inf)
@@ -124,10 +135,11 @@ class _Noise:
         largest = max(_size(v) for v in (*near.values(), *nearer.values()))
         seen = _size(lib.mpf_sub(near[center], nearer[center], level.bits))
         self.steps = level.steps[0]
+        self.nothing = max(largest, 0) - _NOTHING - sum(max(scale, 0) for scale in level.scales)
         self.in_value = max(largest - level.bits, seen) + _SLACK
         self.is_finite = _is_finite(near[center]) and _is_finite(nearer[center])
         self.is_known = self.is_finite and (
-            seen <= largest - level.goal or (level.last and largest <= _NOTHING)
+            seen <= largest - level.goal or (level.last and largest <= _ZERO)
         )
 
     def in_slope(self, moves: Any) -> float:

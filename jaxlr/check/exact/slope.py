@@ -84,7 +84,7 @@ def slope(f: Any, args: Sequence[PyTree], direction: Sequence[PyTree], digits: i
     >>> found.smooth.tolist(), [float(v) for v in found.right]
     ([True, False], [-1.0, 1.0])
     """
-    traced = Traced(f, args)
+    traced = Traced(f, args, order=1)
     return _public(traced, settle(traced, [Move(traced, direction)], digits, first_order))
 
 
@@ -119,7 +119,7 @@ def second(
     >>> bool(abs(float(found.value[()]) + 2 * np.tanh(0.5) / np.cosh(0.5) ** 2) < 1e-15)
     True
     """
-    traced = Traced(f, args)
+    traced = Traced(f, args, order=2)
     moves = [Move(traced, u), Move(traced, v)]
     return _public(traced, settle(traced, moves, digits, mixed_order))
 

@@ -28,6 +28,8 @@ class Unresolved(ArithmeticError):  # noqa: N818 -- says what the value is
 class Traced:
     """Jaxpr of ``f(*args)`` and the exact values of ``args``.
 
+    Differences of order 2 take the square of a small term beside 1, and so its gap twice.
+
     Attributes
     ----------
     leaves : list
@@ -36,10 +38,13 @@ class Traced:
         Names of the leaves.
     extra : int
         Bits that gaps have taken so far.
+    lost : bool
+        Whether a gap was too wide for that, and rounding stands for a term.
     """
 
-    def __init__(self, f: Any, args: Sequence[Any]) -> None:
+    def __init__(self, f: Any, args: Sequence[Any], order: int = 0) -> None:
         load()
+        self._terms = max(1, order)
         found, self.tree = jax.tree_util.tree_flatten_with_path(tuple(args))
         self.paths = [jax.tree_util.keystr(path) for path, _ in found]
         leaves = [leaf for _, leaf in found]
@@ -49,6 +54,7 @@ class Traced:
         )
         self.leaves = [ingest(np.asarray(v)) if _is_number(v) else v for v in leaves]
         self.extra = 0
+        self.lost = False
 
         def flat(*dynamic: Any) -> Any:
             given = dict(zip(self._traced, dynamic, strict=True))
@@ -75,7 +81,7 @@ class Traced:
         are kept for the runs that follow.
         """
         while True:
-            on = Functions(bits + self.extra, seed)
+            on = Functions(bits + self._terms * self.extra, seed)
             machine = Interpreter(on, {})
             with jax.enable_x64(self._wide):
                 outputs = machine.run_open(
@@ -87,6 +93,7 @@ class Traced:
                 break
             # A point close by may have a wider gap.
             self.extra = max(on.gap + on.gap // 8, on.bits + self.extra if machine.tie else 0)
+        self.lost |= on.lost
         if record is not None:
             record.update(machine.record)
         return outputs
