@@ -15,6 +15,9 @@ from jax.ad_checkpoint import checkpoint_name
 from mpmath import mp
 
 from jaxlr.check.exact import Unresolved, Unsupported, evaluate, second, slope
+from jaxlr.check.exact.arrays import exact
+from jaxlr.check.exact.differences import _run_alike
+from jaxlr.check.exact.trace import Traced
 
 POINTS = [0.0, 1e-300, 1e-30, 1e-5, 0.3, 0.9, 1 - 2**-53, 1.0, 1.5, 2.0, 10.0, 20.0, 800.0, 1e4]
 POINTS = np.array([*POINTS, *(-v for v in POINTS[1:])])
@@ -177,6 +180,8 @@ def test_products_and_sums_are_exact():
         assert_close(g, mp.mpf(e.numerator) / e.denominator, digits=15)
         with mp.workdps(100):
             assert_close(g, mp.mpf(e.numerator) / e.denominator, digits=60)
+    outer = evaluate(lambda x, y: jnp.tensordot(x, y, axes=(2, 0)), x, y)
+    np.testing.assert_allclose(outer.astype(float), np.tensordot(x, y, axes=(2, 0)), rtol=1e-13)
     total = evaluate(lambda x: x.sum(axis=(0, 2)), x)
     assert [Fraction(*v.as_integer_ratio()) for v in map(float, total)] == pytest.approx(
         [Fraction(v) for v in fractions(x).sum(axis=(0, 2))], rel=1e-16
@@ -601,6 +606,29 @@ def test_arguments_of_all_sizes_move_together():
         expected = 2 * mp.fdot(a, b) + a[0] * b[3] + a[3] * b[0]
     assert_slopes(slope(f, (w,), (v,)), [expected])
     assert_slopes(slope(lambda w: w[3] ** 2, (w,), (v,)), [2 * a[3] * b[3]])
+
+
+def test_angles_near_their_limits():
+    for x, y in [(1e-300, 1.0), (-1.0, 1e-200), (-1e-200, -1.0), (2.0, 1e-300)]:
+        a, b = mp.mpf(x), mp.mpf(y)
+        with mp.workdps(1000):
+            expected = (3 * a - 2 * b) / (a * a + b * b)
+        args, way = (np.float64(y), np.float64(x)), (3.0, 2.0)
+        assert_slopes(slope(jnp.arctan2, args, way), [expected])
+
+
+def test_a_slope_that_rounding_hides_is_not_0(monkeypatch):
+    assert slope(jax.nn.sigmoid, (1e-300,), (1.0,)).smooth
+    monkeypatch.setattr("jaxlr.check.exact.functions.Functions.note", lambda self, gap: None)
+    assert not slope(jax.nn.sigmoid, (1e-300,), (1.0,)).smooth
+
+
+def test_points_are_rounded_alike_when_a_gap_is_found_at_the_last():
+    traced = Traced(lambda x: 1 + x / 3, (1.0,))
+    points = [[exact(np.float64(x))] for x in (1.0, 1e-200)]
+    first = _run_alike(traced, points, bits=100, seed=0)
+    again = _run_alike(traced, points, bits=100, seed=0)
+    assert [v[0].tolist() for v in first] == [v[0].tolist() for v in again]
 
 
 def test_second_derivatives_that_are_not_there():

@@ -143,6 +143,10 @@ class Functions(Arithmetic):
     def atan2(self, y: Raw, x: Raw) -> Raw:
         if self.nan in (x, y):
             return self.nan
+        if x[1] and y[1]:  # near pi / 2, and near pi where x < 0
+            steep = magnitude(y) - magnitude(x)
+            self.note(-steep if x[0] else steep)
+            self.note(steep)
         return self.lib.mpf_atan2(y, x, self.bits, self.coin())
 
     def asinh(self, x: Raw) -> Raw:
