@@ -75,14 +75,12 @@ def undress(function: Any, wrap: Wrapper | None = None) -> tuple[types.FunctionT
     if isinstance(function, functools.partial):
         raw, dress = undress(function.func, wrap)
         return raw, lambda copy: functools.partial(dress(copy), *function.args, **function.keywords)
-    layers, raw = 0, function
-    while hasattr(raw, "__wrapped__"):
-        layers, raw = layers + 1, raw.__wrapped__
+    *layers, raw = _layers(function)
     if not isinstance(raw, types.FunctionType):
         raise TypeError(f"{function!r} is no Python function: its source is needed")
     if wrap or not layers:
         return raw, wrap or (lambda copy: copy)
-    return raw, _decorate(raw, layers)
+    return raw, _decorate(raw, len(layers))
 
 
 def _decorate(raw: types.FunctionType, layers: int) -> Wrapper:
@@ -99,7 +97,23 @@ def _decorate(raw: types.FunctionType, layers: int) -> Wrapper:
         raise ValueError(
             f"a decorator of {raw.__qualname__} is local ({error}): {advice}"
         ) from None
-    return lambda copy: functools.reduce(lambda f, wrapper: wrapper(f), reversed(wrappers), copy)
+
+    def dress(copy: Any) -> Any:
+        wanted = layers + len(_layers(copy))
+        for wrapper in reversed(wrappers):  # those further out may not be on what was given
+            if len(_layers(copy)) < wanted:
+                copy = wrapper(copy)
+        return copy
+
+    return dress
+
+
+def _layers(function: Any) -> list[Any]:
+    """Return a function, what it wraps, what that wraps, and so on."""
+    found = [function]
+    while hasattr(found[-1], "__wrapped__"):
+        found.append(found[-1].__wrapped__)
+    return found
 
 
 def _helpers(

@@ -70,10 +70,10 @@ def mutants(
     >>> found = mutants(dw, operators=["operator", "constant"])
     >>> for mutant in found:
     ...     print(mutant.name, mutant.line, mutant.after)
+    operator 2 return 2 * w / x
+    operator 2 return 2 / w * x
     constant 2 return 1 * w * x
     constant 2 return 3 * w * x
-    operator 2 return 2 / w * x
-    operator 2 return 2 * w / x
 
     A test takes the function and raises, or returns what is false, when it finds it wrong:
 

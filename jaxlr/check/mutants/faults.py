@@ -76,9 +76,9 @@ def double_if_traced(value: PyTree) -> PyTree:
 
 
 @_of_input
-def double_at_zero(value: PyTree, given: PyTree) -> PyTree:
+def off_by_one_at_zero(value: PyTree, given: PyTree) -> PyTree:
     """Be wrong when an element of an input is exactly 0."""
-    return _when(lambda v: v == 0, given, lambda v: 2 * v, value)
+    return _when(lambda v: v == 0, given, lambda v: v + 1, value)
 
 
 @_of_input

@@ -48,7 +48,9 @@ _ELEMENTWISE = {
 _COMMUTATIVE = {"maximum", "minimum", "max", "min", "add", "multiply", "logaddexp"}
 _NO_MATHS = {"isinstance", "getattr", "hasattr", "issubdtype", "astype", "reshape"}
 _TRANSPOSES = {"transpose", "swapaxes", "matrix_transpose", "moveaxis"}
+_OR, _NOT = 2, 4  # precedences
 _PRODUCT = 11  # as tightly as a * b binds: -a * b needs no parentheses
+_ATOM = 20
 ADDED_NAMES = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
 
 
@@ -153,7 +155,7 @@ def _comparison(node: ast.Compare, source: Source) -> Changes:
 @_rule("logic", ast.BoolOp)
 def _logic(node: ast.BoolOp, source: Source) -> Changes:
     symbol = _SYMBOLS[type(node.op)]
-    new = f" {_OTHER[symbol]} ".join(source.operand(value) for value in node.values)
+    new = f" {_OTHER[symbol]} ".join(source.operand(value, _NOT) for value in node.values)
     yield node, f"({new})"
 
 
@@ -170,7 +172,7 @@ def _condition(node: ast.If | ast.While, source: Source) -> Changes:
 
 @_rule("condition", ast.IfExp)
 def _arms(node: ast.IfExp, source: Source) -> Changes:
-    test, yes, no = (source.operand(part, 2) for part in (node.test, node.body, node.orelse))
+    test, yes, no = (source.operand(part, _OR) for part in (node.test, node.body, node.orelse))
     yield node, f"{no} if {test} else {yes}"
     yield node, yes
     yield node, no
@@ -233,9 +235,9 @@ def _order(node: ast.BinOp, source: Source) -> Changes:
         yield node, new + source.operand(left, tight + 1)
     if isinstance(node.op, ast.MatMult):  # x.T @ dz becomes dz.T @ x
         if (x := _transposed(left)) is not None:
-            yield node, f"{source.operand(right, 14)}.T @ {source.operand(x)}"
+            yield node, f"{source.operand(right, _ATOM)}.T @ {source.operand(x)}"
         if (x := _transposed(right)) is not None:
-            yield node, f"{source.operand(x)} @ {source.operand(left, 14)}.T"
+            yield node, f"{source.operand(x)} @ {source.operand(left, _ATOM)}.T"
 
 
 @_rule("order", ast.Call, ast.Return)

@@ -39,6 +39,7 @@ class Source:
 
     def __init__(self, function: types.FunctionType) -> None:
         self.path = function.__code__.co_filename
+        linecache.checkcache(self.path)
         lines = linecache.getlines(self.path, function.__globals__)
         if not lines:
             raise NoSourceError(
