@@ -73,6 +73,8 @@ EXPRESSIONS = [
     ("reduction dropped", "a * (x + 1).sum()", ["a * (x + 1)"]),
     ("function", "jnp.sum(x)", ["jnp.mean(x)", "jnp.prod(x)"]),
     ("function", "x.mean()", ["x.sum()"]),
+    ("function", "(x + 1).mean(axis=0)", ["(x + 1).sum(axis=0)"]),
+    ("axis", "(x + 1).mean(axis=0)", ["(x + 1).mean()"]),
     ("function", "jnp.exp(a)", ["jnp.expm1(a)"]),
     ("function", "jnp.log(a)", ["jnp.log1p(a)", "jnp.log2(a)"]),
     ("function", "jnp.tanh(a)", ["sigmoid(a)"]),
@@ -737,6 +739,171 @@ def test_a_strong_test_of_the_core_lets_no_mutant_live():
                 agree(backward(cache), truth, dtype, ulps=8)
         agree(jax.jit(backward)(cache), truth, dtype, ulps=8)
 
-    report = mutants(core.backward).run(test)
+    caches = [
+        core.forward(core.Params(jnp.zeros(3, t), jnp.array(z, t)), jnp.array(x, t), y)[1]
+        for t, z, y, x, _ in cases
+        if t != "float64"
+    ]
+    report = mutants(core.backward).run(test, inputs=[(cache,) for cache in caches])
+    assert report, str(report)
     assert len(report.of(Status.KILLED)) > 50
-    assert [m.after for m in report.survivors] == []
+    assert [m.after.partition("bits ")[2] for m in report.of(Status.NO_DIFFERENCE)] == [
+        "<= 32 else v",  # float32 is cast to float32
+        "< 33 else v",
+    ]
+
+
+def test_a_weak_test_of_the_core_lets_the_famous_faults_live():
+    def test(backward):  # x = 1, label 0, z = 0: a = 1/2
+        params = core.Params(jnp.zeros(1), jnp.array(0.0))
+        dw, db = backward(core.forward(params, jnp.ones(1), 0)[1])
+        assert dw[0] == db == 0.5
+
+    lived = {(m.where, m.after) for m in mutants(core.backward).run(test).survivors}
+    assert lived >= {
+        ("slope", "return ((1) * p - y * q) / (p + q)"),
+        ("slope", "return (p - y * q) / (p + q)"),
+        ("slope", "return ((1 - y) * p + y * q) / (p + q)"),
+        ("slope", "return ((1 - y) / p - y * q) / (p + q)"),
+        ("slope", "return ((1 - y) * p) / (p + q)"),
+    }
+    assert ("backward", "dw = -x * dz") not in lived
+    assert any("nan_at_large" in after for _, after in lived)
+
+
+def softmax_loss(z, labels, s):
+    log_a = z - jax.scipy.special.logsumexp(z, axis=-1, keepdims=True)
+    return -jnp.sum(s * jnp.take_along_axis(log_a, labels[:, None], axis=-1)[:, 0]) / jnp.sum(s)
+
+
+def softmax_backward(z, labels, s):
+    e = jnp.exp(z - jnp.max(z, axis=-1, keepdims=True))
+    a = e / jnp.sum(e, axis=-1, keepdims=True)
+    wrong = jnp.where(labels[:, None] == jnp.arange(z.shape[-1])[None], a - 1, a)
+    return wrong * (s / s.sum())[:, None]
+
+
+def softmax_cases():
+    rng = np.random.default_rng(0)
+    for far, weight in [(0.0, 0.0), (60.0, 40.0), (0.0, 1e-5)]:
+        z = rng.standard_normal((3, 4)) + far * np.arange(3)[:, None]
+        z[0, 1], z[-1, -1] = 0, z[-1, -1] - 100
+        labels = jnp.asarray(rng.integers(0, 4, 3))
+        s = rng.random(3) + 0.5
+        s[-1] = weight
+        z, s = z.astype(np.float32), s.astype(np.float32)
+        with jax.enable_x64(True):
+            wide = (jnp.asarray(v, jnp.float64) for v in (z, s))
+            truth = jax.grad(lambda z, s, y=labels: softmax_loss(z, y, s))(*wide)
+            yield (jnp.asarray(z), labels, jnp.asarray(s)), np.asarray(truth)
+
+
+SAME_SOFTMAX = [  # equivalent: in two dimensions -1 is 1, and -e / sum(-e) is e / sum(e)
+    "e = -jnp.exp(z - jnp.max(z, axis=-1, keepdims=True))",
+    "e = jnp.exp(z - jnp.max(z, axis=1, keepdims=True))",
+    "a = e / jnp.sum(e, axis=1, keepdims=True)",
+    "wrong = jnp.where(labels[:, None] == jnp.arange(z.shape[1])[None], a - 1, a)",
+]
+
+
+def test_a_strong_test_of_softmax_cross_entropy_lets_no_mutant_live():
+    cases = list(softmax_cases())
+
+    def test(backward):
+        for given, truth in cases:
+            agree([backward(*given)], [truth], "float32", ulps=16)
+        rows = [v[None] for v in given]
+        agree([jax.vmap(backward)(*rows)[0]], [truth], "float32", ulps=16)
+
+    report = mutants(softmax_backward).run(test)
+    assert [m.after for m in report.survivors] == SAME_SOFTMAX
+
+
+def test_a_weak_test_of_softmax_cross_entropy_lets_the_famous_faults_live():
+    def test(backward):  # one row, all classes alike
+        assert np.allclose(backward(jnp.zeros((1, 2)), jnp.array([0]), jnp.ones(1)), [[-0.5, 0.5]])
+
+    lived = {m.after for m in mutants(softmax_backward).run(test).survivors}
+    assert lived >= {
+        "e = jnp.exp(z)",  # overflows
+        "e = jnp.exp(z - jnp.max(z, keepdims=True))",
+        "e = jnp.exp(z - jnp.min(z, axis=-1, keepdims=True))",
+        "a = e / jnp.sum(e, keepdims=True)",
+        "return wrong * (s)[:, None]",
+        "return wrong",
+    }
+
+
+def norm(x, gain, bias):
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    return gain * centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-5) + bias
+
+
+def norm_backward(x, gain, g):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    r = 1 / jnp.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    n = centred * r
+    dn = g * gain[None]
+    dx = r * (dn - dn.mean(axis=-1, keepdims=True) - n * (dn * n).mean(axis=-1, keepdims=True))
+    return dx, (g * n).sum(axis=0), g.sum(axis=0)
+
+
+def norm_cases():
+    rng = np.random.default_rng(1)
+    for scale, shift, g_scale, g_11 in [(1, 0, 1, 31), (1e-3, 0, 1e-7, 0), (30, 35, 1, 1)]:
+        x, g = scale * rng.standard_normal((3, 5)) + shift, g_scale * rng.standard_normal((3, 5))
+        gain = rng.standard_normal(5)
+        x[0, 0], g[1, 1], gain[0], gain[1] = 0, g_11, 40, 0
+        x, gain, g = (np.asarray(v, np.float32) for v in (x, gain, g))
+        with jax.enable_x64(True):
+            wide = [jnp.asarray(v, jnp.float64) for v in (x, gain, g)]
+            _, pull = jax.vjp(lambda x, gain: norm(x, gain[None], jnp.zeros_like(x)), *wide[:2])
+            truth = [*map(np.asarray, pull(wide[2])), g.sum(0)]
+        yield (jnp.asarray(x), jnp.asarray(gain), jnp.asarray(g)), truth
+
+
+DX = "dx = r * (dn - dn.mean(axis={}, keepdims=True) - n * (dn * n).mean(axis={}, keepdims=True))"
+SAME_NORM = [  # equivalent: in two dimensions -1 is 1
+    "centred = x - x.mean(axis=1, keepdims=True)",
+    "r = 1 / jnp.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)",
+    DX.format(1, -1),
+    DX.format(-1, 1),
+]
+
+
+def test_a_strong_test_of_layer_norm_lets_no_mutant_live():
+    cases = list(norm_cases())
+
+    def check(ours, truth):
+        for v, t in zip(ours, truth, strict=True):
+            scale = abs(t).max(axis=-1, keepdims=True)
+            assert v.shape == t.shape
+            assert np.all(abs(np.asarray(v) - t) <= 1e-4 * scale), (v, t)
+
+    def test(backward):
+        for given, truth in cases:
+            check(backward(*given), truth)
+        rows = [v[None] for v in given]
+        check([v[0] for v in jax.vmap(backward)(*rows)], truth)
+
+    report = mutants(norm_backward).run(test)
+    assert [m.after for m in report.survivors] == SAME_NORM
+
+
+def test_a_weak_test_of_layer_norm_lets_the_famous_faults_live():
+    def test(backward):  # nothing to normalise: two opposite numbers, all gains and g alike
+        dx, dgain, dbias = backward(jnp.array([[1.0, -1.0]]), jnp.ones(2), jnp.ones((1, 2)))
+        assert np.allclose(dx, 0, atol=1e-4)
+        assert np.allclose(dgain, [1, -1], atol=1e-4)
+        assert dbias.tolist() == [1, 1]
+
+    lived = {m.after for m in mutants(norm_backward).run(test).survivors}
+    head = "dx = r * (dn - dn.mean(axis=-1, keepdims=True)"
+    assert lived >= {
+        "centred = x",
+        "dn = g",
+        "dn = gain[None]",
+        head + ")",
+        head + " + n * (dn * n).mean(axis=-1, keepdims=True))",
+        "r = 1 / jnp.sqrt((centred**2).mean(keepdims=True) + 1e-5)",
+    }

@@ -324,7 +324,7 @@ def _named(node: ast.Call, name: str, source: Source) -> str | None:
         return name if name in source.namespace or name in ADDED_NAMES else None
     home = jax.Array if _is_method(node, source) else source.meaning(node.func.value)
     if hasattr(home, name):
-        return f"{source.text(node.func.value)}.{name}"
+        return f"{source.operand(node.func.value, _ATOM)}.{name}"
     return name if name in ADDED_NAMES and inspect.ismodule(home) else None
 
 

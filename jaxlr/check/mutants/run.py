@@ -84,13 +84,14 @@ def _deadline(seconds: float) -> Iterator[None]:
 
     It arrives between two steps of the interpreter, not within compiled code.
     """
-    thread, lock, over = ctypes.c_ulong(threading.get_ident()), threading.Lock(), threading.Event()
-    set_error = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    thread, lock = ctypes.c_ulong(threading.get_ident()), threading.Lock()
+    over, fired = threading.Event(), threading.Event()
 
     def fire() -> None:
         with lock:
             if not over.is_set():
-                set_error(thread, ctypes.py_object(TimedOutError))
+                fired.set()
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(TimedOutError))
 
     timer = threading.Timer(seconds, fire)
     timer.daemon = True
@@ -101,4 +102,7 @@ def _deadline(seconds: float) -> Iterator[None]:
         timer.cancel()
         with lock:
             over.set()
-            set_error(thread, None)
+        if fired.is_set():
+            for _ in range(1000):  # where it is still on its way it arrives here, and not later
+                pass
+            raise TimedOutError
