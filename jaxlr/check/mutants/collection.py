@@ -174,8 +174,9 @@ class Mutants(Sequence[Mutant]):
             same for one mutant.
         inputs : sequence of tuple, optional
             Arguments, several tuples. A survivor that returns on all of them what the original
-            returns, to the bit, is reported as "no difference seen" instead. For several
-            functions one such sequence each.
+            returns, to the bit, is reported as "no difference seen" instead: give more than
+            the test itself uses, or its blind spots pass for equivalence. For several functions
+            one such sequence each.
         timeout : float
             Seconds for one mutant. A loop within compiled code cannot be stopped from within
             its process.
