@@ -60,7 +60,7 @@ def _collect() -> tuple[list[Fault], list[tuple[str, str, str, str]]]:
 
 
 def _fault(species: str, node: str, op: Operator) -> Fault:
-    shows = op.shows
+    shows = SHOWS.get((species, node, op.name), op.shows)
     if op.name in ("stopped", "wrong rule inside") and (species, node) in LINEAR:
         shows = "order 2, by the cotangent"
     return Fault(species, node, op.name, op.build, shows, operator=op.name)
@@ -69,5 +69,12 @@ def _fault(species: str, node: str, op: Operator) -> Fault:
 # Gradients that depend on nothing but the cotangent: a Hessian at a constant one shows no fault
 # in their derivative.
 LINEAR = {("layer norm", "db"), *((name, "dout") for name in SPECIES)}
+
+# Where a fault of a kind shows elsewhere than others of its kind.
+SHOWS = {
+    ("logistic", "dy", "zero at exact 0"): "label 0",
+    ("logistic", "dy", "off at exact 0"): "label 0",
+    ("network", "dz1", "textbook's formula"): "accuracy",
+}
 
 FAULTS, LEFT_OUT = _collect()

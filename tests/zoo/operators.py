@@ -207,7 +207,7 @@ GRADIENT = (
     Operator("through bfloat16", _through(jnp.bfloat16), "accuracy"),
     Operator("through float16", _through(jnp.float16), "accuracy"),
     Operator("clipped at 1", lambda v, _: jnp.clip(v, -1, 1), "large gradient"),
-    Operator("fixed point", lambda v, _: jnp.round(v * 2.0**16) / 2.0**16, "small gradient"),
+    Operator("fixed point", lambda v, _: jnp.round(v * 2.0**16) / 2.0**16, "accuracy"),
     Operator("stopped", lambda v, _: lax.stop_gradient(v), "order 2"),
     Operator("wrong rule inside", lambda v, _: _wrong_slope(v), "order 2"),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from zoo.species import Context, Species, dot, like, normal, soft_labels, wide
 from jaxlr import batch, core
 from jaxlr.core import Params
 
-_L2 = 0.125
+L2 = 0.125
 
 
 def _core_twin(params: Params, x: Array, y: Array) -> Array:
@@ -49,18 +49,19 @@ def _core_backward(saved: Any, cotangent: Array, at: Any) -> tuple[Params]:
 
 def _core_sample(rng: np.random.Generator, n: int, dtype: Any) -> tuple[Params, Array, Array]:
     params = Params(normal(rng, dtype, n), normal(rng, dtype))
-    return params, normal(rng, dtype, n), soft_labels(rng, 3, dtype)[0]
+    label = (1.0, 0.25, 0.0)[n % 3]  # of every kind, as the number of features changes
+    return params, normal(rng, dtype, n), jnp.asarray(label, dtype)
 
 
 def _batch_twin(params: Params, X: Array, y: Array, s: Array) -> Array:
     w, b = name(params.w, "w"), name(params.b, "b")
     z = name(dot(X, w) + b, "z")
     mean = jnp.sum(s * logistic_twin(z, y)) / jnp.sum(s)
-    return name(mean + _L2 / 2 * dot(w, w), "out")
+    return name(mean + L2 / 2 * dot(w, w), "out")
 
 
 def _batch_forward(params: Params, X: Array, y: Array, s: Array) -> tuple[Array, Any]:
-    J = batch.mean_loss(params, X, y, s, _L2, mesh=None)
+    J = batch.mean_loss(params, X, y, s, L2, mesh=None)
     each_row = params, wide(X), wide(y)
     _, cache = jax.vmap(core.forward, in_axes=(None, 0, 0))(wide(params), *each_row[1:])
     z = jax.vmap(core.linear, in_axes=(None, 0))(params, X)
@@ -77,7 +78,7 @@ def _batch_backward(saved: Any, cotangent: Array, at: Any) -> tuple[Params]:
     context = here(value=z, rows=True, labels=t, divisor=total)
     context = context._replace(textbook=lambda: c * (v * (a - t) / total))
     dz = at("dz", c * (v * jax.vmap(core.slope)(cache) / total), context)
-    loss, penalty = dot(dz, x), c * (_L2 * weights.w)
+    loss, penalty = dot(dz, x), c * (L2 * weights.w)
     at_w = here(value=weights.w, terms=(loss, penalty))
     dw = at("dw", loss + penalty, at_w)
     db = at("db", jnp.sum(dz), here(value=weights.b, summands=lambda: dz))

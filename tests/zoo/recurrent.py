@@ -11,7 +11,7 @@ from jax.ad_checkpoint import checkpoint_name as name
 from zoo.products import tanh, tanh_slope
 from zoo.species import Context, Species, dot, like, normal, wide
 
-_LEAK = 0.25  # h_t = (1 - leak) h_(t-1) + leak tanh(u_t + h_(t-1) U)
+LEAK = 0.25  # h_t = (1 - leak) h_(t-1) + leak tanh(u_t + h_(t-1) U)
 
 
 def _twin(X: Array, W: Array, U: Array, b: Array, h0: Array) -> Array:
@@ -19,7 +19,7 @@ def _twin(X: Array, W: Array, U: Array, b: Array, h0: Array) -> Array:
     u = name(dot(X, W) + b[None], "u")
 
     def step(h: Array, u_t: Array) -> tuple[Array, Array]:
-        h = (1 - _LEAK) * h + _LEAK * tanh(u_t + dot(h, U))
+        h = (1 - LEAK) * h + LEAK * tanh(u_t + dot(h, U))
         return h, h
 
     return name(lax.scan(step, h0, u)[1], "out")
@@ -31,21 +31,21 @@ def _scan(u: Array, U: Array, h0: Array) -> tuple[Array, Array, Array]:
 
     def step(h: Array, u_t: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         z = u_t + dot(h, U)
-        new = (1 - _LEAK) * h + _LEAK * jnp.tanh(z)
+        new = (1 - LEAK) * h + LEAK * jnp.tanh(z)
         return new, (new, h, z)
 
     return lax.scan(step, h0, u)[1]
 
 
 @jax.jit
-def _scan_back(c: Array, z: Array, U: Array) -> tuple[Array, Array]:
+def scan_back(c: Array, z: Array, U: Array) -> tuple[Array, Array]:
     """Gradient of u, (n, h), and of the first state, (h,)."""
 
     def step(later: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         c_t, z_t = now
         dh = c_t + later
-        du = _LEAK * dh * tanh_slope(z_t)
-        return (1 - _LEAK) * dh + dot(du, U.T), (du, dh)
+        du = LEAK * dh * tanh_slope(z_t)
+        return (1 - LEAK) * dh + dot(du, U.T), (du, dh)
 
     _, (du, dh) = lax.scan(step, jnp.zeros_like(c[0]), (c, z), reverse=True)
     return du, dh[0]
@@ -63,9 +63,9 @@ def _backward(saved: Any, cotangent: Array, at: Any) -> tuple[Array, ...]:
     x, w, v, offset, start = wide(args)
     here = partial(Context, args[0].dtype, saved, cotangent)
     c = at("dout", wide(cotangent), here(rows=True))
-    du, dh_first = _scan_back(c, z, v)
+    du, dh_first = scan_back(c, z, v)
     du = at("du", du, here(value=z, rows=True))
-    direct, through = (1 - _LEAK) * dh_first, dot(du[0], v.T)
+    direct, through = (1 - LEAK) * dh_first, dot(du[0], v.T)
     at_b = here(value=offset, summands=lambda: du, sibling=lambda: direct + through)
     db = at("db", jnp.sum(du, axis=0), at_b)
     at_h0 = here(value=start, terms=(direct, through), sibling=lambda: jnp.sum(du, axis=0))
