@@ -1,8 +1,7 @@
 """The zoo is what it claims: its right derivatives are right, its wrong ones wrong."""
 
-from collections.abc import Iterator
 from functools import cache, partial
-from typing import NamedTuple
+from itertools import islice
 
 import jax
 import jax.numpy as jnp
@@ -12,50 +11,22 @@ from zoo import FAULTS, LEFT_OUT, SPECIES, Fault, node_gradients, rule
 from zoo.equivalent import EQUIVALENT
 from zoo.faults import _fault
 from zoo.operators import COTANGENT, GRADIENT
-from zoo.oracle import allowed, flat, gradient, second, true_nodes, truth
-from zoo.probes import Probe, probes
+from zoo.oracle import FLUSHED, allowed, flat, gradient, second, split, true_nodes, truth
+from zoo.probes import probes
 from zoo.species import plant
+from zoo.witness import differs, right, witness
 
 import jaxlr
 from jaxlr import core
 
 ORDINARY = ("anywhere", "accuracy", "n > 1", "n > 8", "float32", "bfloat16", "one class", "eager")
-UNSEEN_AT_ORDINARY = ("exact zero", "extreme input")
+UNSEEN = ("exact zero", "extreme input")
 each_species = pytest.mark.parametrize("name", SPECIES)
 
 
-class Right(NamedTuple):
-    """A probe, what the right backward pass makes of it, and how far from that is wrong."""
-
-    probe: Probe
-    saved: object
-    found: np.ndarray
-    wrong: np.ndarray
-
-
 @cache
-def _looked_up(name: str, dtype: str) -> tuple[Iterator[Probe], list[Right]]:
-    return probes(SPECIES[name], dtype), []
-
-
-def right(name: str, dtype: str) -> Iterator[Right]:
-    """Probes in their order, each computed once, when it is first asked for."""
-    coming, known = _looked_up(name, dtype)
-    yield from known
-    species, eps = SPECIES[name], float(jnp.finfo(dtype).eps)
-    for probe in coming:
-        saved = species.forward(*probe.args)[1]
-        found = flat(species.backward(saved, probe.cotangent, plant(None)))
-        true = flat(truth(species, probe.args, probe.cotangent)[1])
-        wrong = 4 * np.maximum(abs(found - true), eps * abs(true)) + float(jnp.finfo(dtype).tiny)
-        known.append(Right(probe, saved, found, wrong))
-        yield known[-1]
-
-
-def differs(fault: Fault, at: Right) -> bool:
-    found = flat(SPECIES[fault.species].backward(at.saved, at.probe.cotangent, plant(fault)))
-    with np.errstate(invalid="ignore"):
-        return bool(np.any(~(abs(found - at.found) <= at.wrong)))
+def by_hand(name):
+    return jax.jit(partial(gradient, SPECIES[name], rule(SPECIES[name])))
 
 
 def faults_of(name: str, *shows: str) -> list[Fault]:
@@ -81,88 +52,84 @@ def test_the_zoo_is_large_and_every_name_is_of_one():
 
 
 @each_species
-@pytest.mark.parametrize("n", [1, 9])
-def test_right_rules_agree_with_autodiff_everywhere(dtype, name, n):
+def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
     species, eps = SPECIES[name], float(jnp.finfo(dtype).eps)
-    f = rule(species)
-    for probe in probes(species, dtype, n):
-        if "one row" in probe.name:
-            continue
-        found = flat(gradient(species, f, probe.args, probe.cotangent))
-        true = flat(truth(species, probe.args, probe.cotangent))
-        bound = allowed(species, probe.args, probe.cotangent, eps) + float(jnp.finfo(dtype).tiny)
+    for probe in until_one_row(species, dtype, more=0 if dtype == "float64" else 2):
+        found = flat(by_hand(name)(*probe[1:]))
+        true = flat(truth(species, *probe[1:]))
+        bound = allowed(species, *probe[1:], eps) + FLUSHED
         assert np.all(abs(found - true) <= bound), probe.name
         if dtype == "float64" and probe.name == "ordinary":
             assert np.all(abs(found - true) <= 1e-9 * abs(true))
 
 
-@each_species
-@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("half", "name"),
+    [*(("bfloat16", name) for name in SPECIES), ("float16", "logistic"), ("float16", "rms norm")],
+)
 def test_right_rules_in_half_precision_are_rounded_once(half, name):
     species, eps = SPECIES[name], float(jnp.finfo(half).eps)
-    f = rule(species)
-    for probe in list(probes(species, half))[:8]:
-        found = flat(gradient(species, f, probe.args, probe.cotangent))
-        true = flat(truth(species, probe.args, probe.cotangent))
-        computed = allowed(species, probe.args, probe.cotangent, np.finfo(np.float32).eps)
-        rounded = eps / 2 * abs(true) + float(jnp.finfo(half).smallest_subnormal)
+    for probe in islice(probes(species, half), 8):
+        found = flat(by_hand(name)(*probe[1:]))
+        true = flat(truth(species, *probe[1:]))
+        computed = allowed(species, *probe[1:], np.finfo(np.float32).eps)
+        rounded = eps / 2 * abs(true) + max(FLUSHED, float(jnp.finfo(half).smallest_subnormal))
         assert np.all(abs(found - true) <= 1.01 * rounded + computed), probe.name
+
+
+def until_one_row(species, dtype, more):
+    """All probes of nine rows, and some of one."""
+    coming = probes(species, dtype)
+    for probe in coming:
+        if "one row" not in probe.name:
+            yield probe
+        elif more > 0:
+            more -= 1
+            yield probe
+        else:
+            return
 
 
 @each_species
 def test_right_rules_agree_with_central_differences(name):
-    species = SPECIES[name]
+    species, rng = SPECIES[name], np.random.default_rng(6)
     with jax.enable_x64(True):
-        args = species.sample(np.random.default_rng(5), 9, "float64")
-        c = jnp.ones_like(species.twin(*args))
-        _, grads = gradient(species, rule(species), args, c)
-        rng = np.random.default_rng(6)
+        _, args, c = next(probes(species, "float64"))  # the cotangent is 1
+        hand = by_hand(name)(args, c)[1]
+        given, merge = split(species, args)
         for _ in range(3):
-            wanted = iter(grads)
-            along = [
-                jax.tree.map(lambda g: rng.standard_normal(g.shape), next(wanted)) if yes else None
-                for yes in species.differentiable
-            ]
-            value = partial(moved_sum, species, args, along)
+            along = jax.tree.map(lambda v: rng.standard_normal(v.shape), given)
+
+            def value(h, along=along):
+                moved = jax.tree.map(lambda v, u: v + h * u, given, along)
+                return truth(species, merge(moved), c)[0].sum()
+
             slope = (8 * (value(1e-3) - value(-1e-3)) - (value(2e-3) - value(-2e-3))) / 12e-3
-            parts = zip(grads, [v for v in along if v is not None], strict=True)
-            hand = sum(flat(g) @ flat(v) for g, v in parts)
-            assert slope == pytest.approx(hand, rel=1e-8, abs=1e-8)
-
-
-def moved_sum(species, args, along, h):
-    """Sum of what the twin makes of arguments moved by h."""
-    moved = [
-        v if u is None else jax.tree.map(lambda v, u: v + h * u, v, u)
-        for v, u in zip(args, along, strict=True)
-    ]
-    return float(species.twin(*moved).sum())
+            assert slope == pytest.approx(flat(hand) @ flat(along), rel=1e-8, abs=1e-8)
 
 
 @each_species
 def test_nodes_have_the_names_and_the_gradients_of_the_twin(name):
     species = SPECIES[name]
     with jax.enable_x64(True):
-        for probe in list(probes(species, "float64"))[:2]:
-            hand = node_gradients(species, probe.args, probe.cotangent)
-            true = true_nodes(species, probe.args, probe.cotangent)
-            assert tuple(hand) == species.nodes
-            assert set(true) == set(hand)
-            for node, value in hand.items():
-                np.testing.assert_allclose(value, true[node], rtol=1e-10, atol=1e-13, err_msg=node)
+        _, probe, *_ = probes(species, "float64")
+        hand = jax.jit(partial(node_gradients, species))(*probe[1:])
+        true = true_nodes(species, *probe[1:])
+    assert tuple(hand) == tuple(sorted(species.nodes))
+    assert set(true) == set(hand)
+    for node, value in hand.items():
+        np.testing.assert_allclose(value, true[node], rtol=1e-10, atol=1e-13, err_msg=node)
 
 
 @each_species
 def test_every_fault_is_wrong_and_shows_where_it_says(name):
     for fault in first_order(name):
-        in_half = fault.shows == "bfloat16"
-        seen = next((at for at in right(name, "bfloat16" if in_half else "float32")
-                     if differs(fault, at)), None)  # fmt: skip
+        seen = witness(fault)
         assert seen, fault.id
-        where = seen.probe.name
+        where = seen.name
         if fault.shows in ORDINARY:
             assert where in ("ordinary", "cotangent of both signs"), fault.id
-        if fault.shows in UNSEEN_AT_ORDINARY:
+        if fault.shows in UNSEEN:
             assert where not in ("ordinary", "cotangent of both signs"), fault.id
         if fault.shows == "cotangent":
             assert where != "ordinary", fault.id
@@ -179,14 +146,26 @@ def test_what_is_left_out_as_equivalent_is(name):
 
 @each_species
 def test_faults_of_a_mode_are_wrong_there_only(name):
-    species = SPECIES[name]
+    backward = SPECIES[name].backward
     at = next(right(name, "float32"))
     for fault in faults_of(name, "jit", "vmap"):
         assert not differs(fault, at), fault.id
-        run = partial(gradient, species, rule(species, fault))
+        run = partial(backward, at=plant(fault))
         mode = jax.jit if fault.shows == "jit" else in_vmap
-        found = flat(mode(run)(at.probe.args, at.probe.cotangent)[1])
+        found = flat(mode(run)(at.saved, at.probe.cotangent))
         assert np.any(abs(found - at.found) > at.wrong), fault.id
+
+
+@pytest.mark.parametrize("mode", ["eager", "jit", "vmap"])
+def test_faults_of_a_mode_reach_the_rule(mode):
+    species = SPECIES["sigmoid"]
+    at = next(right("sigmoid", "float32"))
+    for fault in faults_of("sigmoid", "eager", "jit", "vmap"):
+        run = partial(gradient, species, rule(species, fault))
+        run = {"eager": run, "jit": jax.jit(run), "vmap": in_vmap(run)}[mode]
+        found = flat(run(*at.probe[1:])[1])
+        shows = {mode, "jit"} if mode == "vmap" else {mode}  # vmap traces too
+        assert np.any(abs(found - at.found) > at.wrong) == (fault.shows in shows), fault.id
 
 
 def in_vmap(f):
@@ -212,47 +191,60 @@ def test_faults_of_the_primal_are_wrong(name):
 
 
 @each_species
-def test_second_derivatives(name):
-    species = SPECIES[name]
+def test_right_rules_have_right_second_derivatives(name):
+    species, eps = SPECIES[name], np.finfo(np.float32).eps
     if species.order < 2:
         assert not faults_of(name, "order 2")
         return
-    with jax.enable_x64(True):
-        for probe in probes(species, "float64"):
-            if not probe.name.startswith(("ordinary", "cotangent of", "zero (0,")):
-                continue
-            found = flat(second(species, rule(species), *probe[1:]))
-            true = flat(truth(species, *probe[1:], order=2))
-            bound = allowed(species, *probe[1:], np.finfo(float).eps, order=2)
-            assert np.all(abs(found - true) <= bound + 1e-15), probe.name
+    by_hand = jax.jit(partial(second, species, rule(species)))
+    for probe in islice(probes(species, "float32"), 7):
+        found = flat(by_hand(*probe[1:]))
+        true = flat(truth(species, *probe[1:], order=2))
+        bound = allowed(species, *probe[1:], eps, order=2)
+        # Autodiff of the hand's formula adds terms of the size of the largest.
+        assert np.all(abs(found - true) <= bound + 8 * eps * np.max(abs(true))), probe.name
 
 
 @each_species
 def test_faults_of_the_second_derivative_are_right_in_the_first(name):
-    species = SPECIES[name]
-    at = list(right(name, "float32"))[:9]
+    known = list(islice(right(name, "float32"), 6))
+    ordinary, zero = known[1], known[5]
+    assert zero.probe.name.startswith("zero")
     for fault in faults_of(name, "order 2"):
-        assert not any(differs(fault, a) for a in at), fault.id
-        where = at[6].probe if "exact zero" in fault.shows else at[1].probe
-        by_args, by_c = second(species, rule(species, fault), *where[1:])
-        true_args, true_c = truth(species, *where[1:], order=2)
-        size = np.max(abs(flat((true_args, true_c))))
-        in_hessian = np.any(abs(flat(by_args) - flat(true_args)) > 1e-3 * size)
-        if "by the cotangent" in fault.shows:
-            assert not in_hessian, fault.id
-            assert np.any(abs(flat(by_c) - flat(true_c)) > 1e-3 * size), fault.id
-        else:
-            assert in_hessian, fault.id
+        assert not any(differs(fault, at, slack=1e-5) for at in known), fault.id
+        at = zero if "exact zero" in fault.shows else ordinary
+        by_args, by_cotangent = (
+            not np.allclose(moved(name, fault, at, by), moved(name, None, at, by), rtol=1e-3)
+            for by in ("args", "cotangent")
+        )
+        assert by_args == ("by the cotangent" not in fault.shows), fault.id
+        assert by_args or by_cotangent, fault.id
+
+
+def moved(name, fault, at, by):
+    """How the gradient moves as its arguments or its cotangent do, in a direction of 1 and -1."""
+    species = SPECIES[name]
+
+    def backward(given, c):
+        return species.backward(species.forward(*merge(given))[1], c, plant(fault))
+
+    given, merge = split(species, at.probe.args)
+    primals = given, at.probe.cotangent
+    rng = np.random.default_rng(4)
+    along = jax.tree.map(lambda v: jnp.asarray(rng.choice([-1, 1], v.shape), v.dtype), primals)
+    zeros = jax.tree.map(jnp.zeros_like, primals)
+    tangents = (along[0], zeros[1]) if by == "args" else (zeros[0], along[1])
+    return flat(jax.jvp(backward, primals, tangents)[1])
 
 
 def test_the_species_that_are_ours_compute_what_jaxlr_does(dtype):
     rng = np.random.default_rng(2)
     species = SPECIES["jaxlr core"]
-    params, x, y = args = species.sample(rng, 5, dtype)
+    args = species.sample(rng, 9, dtype)
     _, (grads,) = gradient(species, rule(species), args, jnp.ones((), dtype))
     np.testing.assert_array_equal(flat(grads), flat(core.backward(core.forward(*args)[1])))
     species = SPECIES["jaxlr batch"]
-    params, X, y, s = args = species.sample(rng, 30, dtype)
+    params, X, y, s = args = species.sample(rng, 9, dtype)
     J, (grads,) = gradient(species, rule(species), args, jnp.ones((), dtype))
     ours = jaxlr.loss_and_grads(params, X, y, s, l2=0.125)
     np.testing.assert_allclose(flat((J, grads)), flat(ours), rtol=8 * jnp.finfo(dtype).eps)

@@ -1,6 +1,7 @@
 """Faults that people make in these very formulas."""
 
 from jax import Array
+
 from zoo.mistakes import numbers, ours, products, rows
 from zoo.species import Context, Fault
 

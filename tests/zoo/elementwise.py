@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name as name
 from jax.experimental import pallas as pl
+
 from zoo.species import Context, Species, like, normal, soft_labels, wide
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+
 from zoo import elementwise, norms, ours, products, recurrent, rowwise
 from zoo.by_hand import BY_HAND
 from zoo.equivalent import EQUIVALENT

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.ad_checkpoint import checkpoint_name as name
+
 from zoo.species import Context, Species, like, normal, wide
 
 _FEATURES = 4

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
 from zoo.species import Context
 
 Build = Callable[[Array, Context], Array]

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name as name
-from zoo.elementwise import logistic_twin
-from zoo.species import Context, Species, dot, like, normal, soft_labels, wide
 
 from jaxlr import batch, core
 from jaxlr.core import Params
+from zoo.elementwise import logistic_twin
+from zoo.species import Context, Species, dot, like, normal, soft_labels, wide
 
 L2 = 0.125
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
 from zoo.faults import ROWS
 from zoo.species import Species
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name as name
+
 from zoo.elementwise import odds
 from zoo.species import Context, Species, dot, labels, like, normal, wide
 

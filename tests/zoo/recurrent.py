@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.ad_checkpoint import checkpoint_name as name
+
 from zoo.products import tanh, tanh_slope
 from zoo.species import Context, Species, dot, like, normal, wide
 
@@ -15,7 +16,9 @@ LEAK = 0.25  # h_t = (1 - leak) h_(t-1) + leak tanh(u_t + h_(t-1) U)
 
 
 def _twin(X: Array, W: Array, U: Array, b: Array, h0: Array) -> Array:
-    X, W, U, b, h0 = (name(v, k) for v, k in zip((X, W, U, b, h0), "X W U b h0".split(), strict=True))
+    X, W, U, b, h0 = (
+        name(v, k) for v, k in zip((X, W, U, b, h0), ["X", "W", "U", "b", "h0"], strict=True)
+    )
     u = name(dot(X, W) + b[None], "u")
 
     def step(h: Array, u_t: Array) -> tuple[Array, Array]:

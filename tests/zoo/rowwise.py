@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.ad_checkpoint import checkpoint_name as name
+
 from zoo.species import Context, Species, labels, like, normal, wide
 
 _CLASSES = 4

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
 from zoo.species import Context, Fault, wide
 
 

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from zoo.ours import L2
-from zoo.species import Context, Fault, wide
 
 from jaxlr import core
+from zoo.ours import L2
+from zoo.species import Context, Fault, wide
 
 
 def _hard_label(_: Array, k: Context) -> Array:

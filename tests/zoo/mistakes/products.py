@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array, lax
+
+from zoo.elementwise import odds
 from zoo.recurrent import LEAK, scan_back
 from zoo.species import Context, Fault, dot, wide
 
@@ -34,7 +36,7 @@ def _kept(v: Array, k: Context) -> Array:
 
 
 def _slope_instead(kind: str) -> Callable[[Array, Context], Array]:
-    def build(v: Array, k: Context) -> Array:
+    def build(_: Array, k: Context) -> Array:
         assert k.value is not None
         z, right = k.value, _slope(k.value)
         wrong = {
@@ -46,9 +48,17 @@ def _slope_instead(kind: str) -> Callable[[Array, Context], Array]:
             "z near 0": jnp.where(jnp.abs(z) < 0.5, 1 - z * z, right),
             "constant": lax.stop_gradient(right),
         }[kind]
-        return v / right * wrong
+        return _da1(k) * wrong
 
     return build
+
+
+def _da1(k: Context) -> Array:
+    params, _, t, _, z2 = k.saved
+    side = (1 - 2 * t).astype(z2.dtype)
+    p, q = odds(side * z2)
+    dz2 = wide(k.cotangent) / z2.size * (side * p / (p + q))
+    return dz2[:, None] * wide(params["w2"])[None]
 
 
 def _slope(z: Array) -> Array:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
 from zoo.species import Context, Fault, wide
 
 
