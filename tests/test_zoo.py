@@ -1,7 +1,7 @@
 """The zoo is what it claims: its right derivatives are right, its wrong ones wrong."""
 
 from functools import cache, partial
-from itertools import islice
+from itertools import islice, takewhile
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from zoo import FAULTS, LEFT_OUT, SPECIES, Fault, node_gradients, rule
 from zoo.equivalent import EQUIVALENT
-from zoo.faults import _fault
+from zoo.faults import fault_of
 from zoo.operators import COTANGENT, GRADIENT
 from zoo.oracle import FLUSHED, allowed, flat, gradient, second, split, true_nodes, truth
 from zoo.probes import probes
@@ -111,14 +111,14 @@ def test_right_rules_agree_with_central_differences(name):
 @each_species
 def test_nodes_have_the_names_and_the_gradients_of_the_twin(name):
     species = SPECIES[name]
-    with jax.enable_x64(True):
-        _, probe, *_ = probes(species, "float64")
-        hand = jax.jit(partial(node_gradients, species))(*probe[1:])
-        true = true_nodes(species, *probe[1:])
-    assert tuple(hand) == tuple(sorted(species.nodes))
+    _, probe, *_ = probes(species, "float32")
+    hand = node_gradients(species, *probe[1:])
+    true = true_nodes(species, *probe[1:])
+    assert tuple(hand) == species.nodes
     assert set(true) == set(hand)
     for node, value in hand.items():
-        np.testing.assert_allclose(value, true[node], rtol=1e-10, atol=1e-13, err_msg=node)
+        size = np.max(abs(true[node]))
+        np.testing.assert_allclose(value, true[node], rtol=0, atol=1e-5 * size, err_msg=node)
 
 
 @each_species
@@ -140,8 +140,9 @@ def test_what_is_left_out_as_equivalent_is(name):
     operators = {op.name: op for op in (*GRADIENT, *COTANGENT)}
     for species, node, operator in EQUIVALENT:
         if species == name:
-            fault = _fault(species, node, operators[operator])
-            assert not any(differs(fault, at) for at in right(name, "float32")), fault.id
+            fault = fault_of(species, node, operators[operator])
+            known = takewhile(lambda at: "one row" not in at.probe.name, right(name, "float32"))
+            assert not any(differs(fault, at) for at in known), fault.id
 
 
 @each_species
@@ -151,8 +152,8 @@ def test_faults_of_a_mode_are_wrong_there_only(name):
     for fault in faults_of(name, "jit", "vmap"):
         assert not differs(fault, at), fault.id
         run = partial(backward, at=plant(fault))
-        mode = jax.jit if fault.shows == "jit" else in_vmap
-        found = flat(mode(run)(at.saved, at.probe.cotangent))
+        run = run if fault.shows == "jit" else in_vmap(run)
+        found = flat(jax.jit(run)(at.saved, at.probe.cotangent))
         assert np.any(abs(found - at.found) > at.wrong), fault.id
 
 
@@ -213,12 +214,14 @@ def test_faults_of_the_second_derivative_are_right_in_the_first(name):
     for fault in faults_of(name, "order 2"):
         assert not any(differs(fault, at, slack=1e-5) for at in known), fault.id
         at = zero if "exact zero" in fault.shows else ordinary
-        by_args, by_cotangent = (
-            not np.allclose(moved(name, fault, at, by), moved(name, None, at, by), rtol=1e-3)
-            for by in ("args", "cotangent")
-        )
-        assert by_args == ("by the cotangent" not in fault.shows), fault.id
-        assert by_args or by_cotangent, fault.id
+        by = "cotangent" if "by the cotangent" in fault.shows else "args"
+        assert seen_in_jvp(name, fault, at, by), fault.id
+        assert by == "args" or not seen_in_jvp(name, fault, at, "args"), fault.id
+
+
+def seen_in_jvp(name, fault, at, by):
+    wrong, true = (moved(name, f, at, by) for f in (fault, None))
+    return not np.allclose(wrong, true, rtol=1e-3, atol=1e-5 * np.max(abs(true)))
 
 
 def moved(name, fault, at, by):

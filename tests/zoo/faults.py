@@ -56,11 +56,11 @@ def _collect() -> tuple[list[Fault], list[tuple[str, str, str, str]]]:
             if why:
                 left_out.append((species.name, node, op.name, why))
             else:
-                faults.append(_fault(species.name, node, op))
+                faults.append(fault_of(species.name, node, op))
     return faults + list(BY_HAND), left_out
 
 
-def _fault(species: str, node: str, op: Operator) -> Fault:
+def fault_of(species: str, node: str, op: Operator) -> Fault:
     shows = SHOWS.get((species, node, op.name), op.shows)
     if op.name in ("stopped", "wrong rule inside") and (species, node) in LINEAR:
         shows = "order 2, by the cotangent"
