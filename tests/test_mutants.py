@@ -16,8 +16,8 @@ import pytest
 
 from jaxlr import core
 from jaxlr.check import logistic
-from jaxlr.check.mutants import OPERATORS, NoSourceError, Status, faults, mutants
-from jaxlr.check.mutants.run import TimedOutError, attempt, same_bits
+from jaxlr.check.mutation import OPERATORS, NoSourceError, Status, faults, mutants
+from jaxlr.check.mutation.run import TimedOutError, attempt, same_bits
 
 
 @pytest.fixture
@@ -543,7 +543,7 @@ def test_a_time_limit_holds_where_the_test_swallows_it_and_never_comes_late():
 def test_the_time_limit_once_hung_the_interpreter_under_a_profiler():
     code = """
 import cProfile
-from jaxlr.check.mutants.run import attempt
+from jaxlr.check.mutation.run import attempt
 print(cProfile.Profile().runcall(lambda: [attempt(lambda: sum(range(9)), 60.0)] * 2))
 """
     command = [sys.executable, "-c", code]

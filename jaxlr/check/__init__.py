@@ -4,7 +4,18 @@ Nothing here imports the rest of jaxlr; what is judged comes in as an argument.
 """
 
 from jaxlr.check.gradient import check_gradient
+from jaxlr.check.mutation import MutationReport, Mutants, mutants
 from jaxlr.check.nodes import NodeCheck, check_nodes
 from jaxlr.check.report import Coordinate, Report, Verdict
 
-__all__ = ["Coordinate", "NodeCheck", "Report", "Verdict", "check_gradient", "check_nodes"]
+__all__ = [
+    "Coordinate",
+    "MutationReport",
+    "Mutants",
+    "NodeCheck",
+    "Report",
+    "Verdict",
+    "check_gradient",
+    "check_nodes",
+    "mutants",
+]

@@ -11,8 +11,8 @@ from typing import Any
 
 import jax
 
-from jaxlr.check.mutants.build import Unit, Watcher, copies
-from jaxlr.check.mutants.source import FunctionNode
+from jaxlr.check.mutation.build import Unit, Watcher, copies
+from jaxlr.check.mutation.source import FunctionNode
 
 Place = tuple[Any, str]
 

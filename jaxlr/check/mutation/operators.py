@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxlr.check.mutants.source import Edit, Source, parts, precedence
+from jaxlr.check.mutation.source import Edit, Source, parts, precedence
 
 Changes = Iterator[tuple[ast.AST, str]]
 _RULES: list[tuple[str, type | tuple[type, ...], Callable[[Any, Source], Changes]]] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from jaxlr.check.mutants.mutant import Mutant
+    from jaxlr.check.mutation.mutant import Mutant
 
 
 class Status(enum.Enum):

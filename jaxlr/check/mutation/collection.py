@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, overload
 
-from jaxlr.check.mutants import boundary, operators
-from jaxlr.check.mutants.build import Unit, Wrapper, undress, units_of
-from jaxlr.check.mutants.mutant import Mutant, Origin, Place
-from jaxlr.check.mutants.report import MutationReport, Status, Trial
-from jaxlr.check.mutants.run import TimedOutError, Watch, attempt, is_skip, same_bits
+from jaxlr.check.mutation import boundary, operators
+from jaxlr.check.mutation.build import Unit, Wrapper, undress, units_of
+from jaxlr.check.mutation.mutant import Mutant, Origin, Place
+from jaxlr.check.mutation.report import MutationReport, Status, Trial
+from jaxlr.check.mutation.run import TimedOutError, Watch, attempt, is_skip, same_bits
 
 OPERATORS = (*operators.names(), *boundary.NAMES)
 

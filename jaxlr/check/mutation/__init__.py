@@ -1,9 +1,9 @@
 """Mutants: wrong copies of a hand-written derivative, to test the tests that should find them."""
 
-from jaxlr.check.mutants.collection import OPERATORS, Mutants, mutants
-from jaxlr.check.mutants.mutant import Mutant
-from jaxlr.check.mutants.report import MutationReport, Status, Trial
-from jaxlr.check.mutants.source import NoSourceError
+from jaxlr.check.mutation.collection import OPERATORS, Mutants, mutants
+from jaxlr.check.mutation.mutant import Mutant
+from jaxlr.check.mutation.report import MutationReport, Status, Trial
+from jaxlr.check.mutation.source import NoSourceError
 
 __all__ = [
     "OPERATORS",

@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Iterator
 
-from jaxlr.check.mutants import faults
-from jaxlr.check.mutants.operators import outputs
-from jaxlr.check.mutants.source import Edit, Source
+from jaxlr.check.mutation import faults
+from jaxlr.check.mutation.operators import outputs
+from jaxlr.check.mutation.source import Edit, Source
 
 FAULTY_OUTPUT, FAULTY_AT, IGNORED = "faulty output", "faulty at an input", "input ignored"
 NAMES = [FAULTY_OUTPUT, FAULTY_AT, IGNORED]

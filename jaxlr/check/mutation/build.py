@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxlr.check.mutants import boundary, operators
-from jaxlr.check.mutants.source import FunctionNode, Source, decorators, names_of
+from jaxlr.check.mutation import boundary, operators
+from jaxlr.check.mutation.source import FunctionNode, Source, decorators, names_of
 
 Wrapper = Callable[[Callable[..., Any]], Any]
 Watcher = Callable[[types.FunctionType, Callable[..., Any]], Callable[..., Any]]
