@@ -29,8 +29,7 @@ def by_autodiff(params, X, y, s, l2):
         return np.asarray(jax.hessian(lambda t: logistic.loss(unravel(t), *wide, l2))(flat))
 
 
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (50, 3), (5000, 7)])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "d", "weighted"), [(1, 1, False), (50, 3, True), (5000, 7, True)])
 def test_hessian_and_its_product_are_those_of_autodiff(dtype, n, d, weighted):
     params, X, y, s = problem(n, d, dtype)
     s = s if weighted else None

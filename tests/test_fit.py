@@ -221,7 +221,7 @@ def rare_column(n, rows, labels, seed=0):
     return X, y
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32])
 def test_a_column_that_no_sample_sees_is_fitted(dtype):
     X, y = rare_column(100_000, 3, [0, 1, 1])
     fits = [jaxlr.fit((X * unit).astype(dtype), y) for unit in (1, np.r_[np.ones(20), 1e6])]
@@ -235,8 +235,15 @@ def test_a_column_that_no_sample_sees_is_fitted(dtype):
     assert a.sum() == pytest.approx(2, abs=1e-2)  # as many ones are expected as there are
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "rows"), [(1000, 1), (5000, 5), (20_000, 2), (100_000, 5)])
+@pytest.mark.parametrize(
+    ("n", "rows", "dtype"),
+    [
+        (1000, 1, np.float64),
+        (5000, 5, np.float32),
+        (20_000, 2, np.float64),
+        (100_000, 5, np.float32),
+    ],
+)
 def test_a_rare_column_of_one_label_has_no_optimum(n, rows, dtype):
     X, y = rare_column(n, rows, 1)
     certificate = jaxlr.fit(X.astype(dtype), y).certificate
@@ -253,7 +260,7 @@ def test_steep_labels_that_overlap_have_an_optimum():
     assert fit.params.w[0] > 20
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32])
 def test_rows_of_weight_0_are_removed_rows_where_there_are_many(dtype):
     X, y = problem(n=200_000, dtype=dtype)
     s = np.zeros(len(y))
@@ -264,7 +271,7 @@ def test_rows_of_weight_0_are_removed_rows_where_there_are_many(dtype):
     np.testing.assert_allclose(some.params.w, alone.params.w, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float64])
 def test_few_rows_of_one_label_among_many(dtype):
     X, y = problem(n=100_000, dtype=dtype)
     y[:] = np.arange(len(y)) < 20

@@ -1,5 +1,7 @@
 """Threads and memory: one CPU, all of its cores, and no copy that is not needed."""
 
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -105,3 +107,50 @@ def test_a_small_fit_has_its_history_and_reads():
     assert (np.diff(fit.history.objective) <= 0).all()
     assert fit.history.gradient[-1] == fit.certificate.gradient <= 1e-10
     assert fit.certificate.reads == steps + 2  # one of them for the scales
+    assert fit.history.reads.tolist() == list(range(2, steps + 3))
+
+
+def test_the_number_of_models_does_not_compile_again():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 4)), rng.integers(0, 2, 300)
+    first, second = (jaxlr.fit_many(X, y, l2=np.logspace(-3, 0, K)) for K in (5, 7))
+    assert first.certificates[0].compile_seconds > 0
+    assert second.certificates[0].compile_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("y", "settings", "one_label"),
+    [
+        (np.ones(4), {"l2": 0.1, "init": jaxlr.Params(np.zeros(1), np.float64(20.0))}, True),
+        (np.ones(4), {"init": jaxlr.Params(np.zeros(1), np.float64(20.0))}, True),
+        (np.ones(4), {"l2": 0.1, "tol": 0.5}, True),
+        (np.array([0, 0, 1, 1]), {"init": jaxlr.Params(np.array([2000.0]), -3000.0)}, False),
+        (np.array([0, 0, 1, 1]), {"tol": 0.1}, False),
+    ],
+)
+def test_a_small_gradient_is_no_optimum_where_there_is_none(y, settings, one_label):
+    fit = jaxlr.fit(np.arange(4.0)[:, None], y, **settings)
+    assert fit.certificate.status is jaxlr.FitStatus.SEPARATED
+    assert fit.certificate.one_label == one_label
+
+
+def test_parts_are_not_added_where_each_is_the_whole(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20_000, 20)), rng.integers(0, 2, 20_000)
+    assert total(lambda part: np.ones(1), jnp.asarray(X), X.size * 20) == 1
+    assert jaxlr.fit(X[:3000], y[:3000]).certificate.objective < np.log(2)
+
+
+def test_a_fit_ends_while_python_shuts_down():
+    code = """
+import atexit, numpy as np, jaxlr
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((60_000, 20)), rng.integers(0, 2, 60_000)
+jaxlr.fit(X, y)
+atexit.register(lambda: print(bool(jaxlr.fit(X, y))))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert found.stdout == "True\n", found.stderr

@@ -4,14 +4,14 @@ Nothing here imports the rest of jaxlr; what is judged comes in as an argument.
 """
 
 from jaxlr.check.gradient import check_gradient
-from jaxlr.check.mutation import MutationReport, Mutants, mutants
+from jaxlr.check.mutation import Mutants, MutationReport, mutants
 from jaxlr.check.nodes import NodeCheck, check_nodes
 from jaxlr.check.report import Coordinate, Report, Verdict
 
 __all__ = [
     "Coordinate",
-    "MutationReport",
     "Mutants",
+    "MutationReport",
     "NodeCheck",
     "Report",
     "Verdict",

@@ -28,7 +28,8 @@ def in_threads(calls: Sequence[Callable[[], Result]]) -> list[Result]:
     """Run all calls at once, the last in this thread, and return their results in order.
 
     They see the context variables of the caller, and its choices of device and of x64, which JAX
-    keeps for each thread.
+    keeps for each thread; other settings of JAX only as far as they are global. While Python shuts
+    down, when no thread can be started, the calls are run one by one. The first error is raised.
 
     Examples
     --------
@@ -43,7 +44,10 @@ def in_threads(calls: Sequence[Callable[[], Result]]) -> list[Result]:
         with jax.enable_x64(wide), jax.default_device(device):
             return call()
 
-    under_way = [_pool().submit(copy_context().run, run, call) for call in others]
+    try:
+        under_way = [_pool().submit(copy_context().run, run, call) for call in others]
+    except RuntimeError:
+        return [call() for call in calls]
     result = own()
     return [*(future.result() for future in under_way), result]
 
@@ -51,3 +55,7 @@ def in_threads(calls: Sequence[Callable[[], Result]]) -> list[Result]:
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="jaxlr")
+
+
+if hasattr(os, "register_at_fork"):  # the threads of a pool are not there in a forked process
+    os.register_at_fork(after_in_child=_pool.cache_clear)

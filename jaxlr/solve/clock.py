@@ -11,7 +11,8 @@ _running: ContextVar["Clock | None"] = ContextVar("_running", default=None)
 class Clock:
     """Measure from the start of the context; ``compile`` counts what was compiled in it.
 
-    The context is that of `contextvars`, which threads started by `jaxlr.shard` share.
+    The context is that of `contextvars`, which threads started by `jaxlr.shard` share; where two
+    compile at once, the seconds of both count.
     """
 
     def __enter__(self) -> "Clock":
@@ -29,7 +30,7 @@ class Clock:
     @property
     def run(self) -> float:
         """Seconds since the start that were not spent on compiling."""
-        return time.perf_counter() - self.start - self.compile
+        return max(0.0, time.perf_counter() - self.start - self.compile)
 
     def _on_event(self, event: str, duration_secs: float, **details: str | int) -> None:
         if event.startswith("/jax/core/compile") and _running.get() is self:

@@ -74,15 +74,21 @@ class State:
         self.J[going] = np.inf
         return going
 
-    def arrive(self, way: Any, tol: float) -> None:
-        """Take all models along the `small.Way` of each, and note which are done."""
+    def arrive(self, way: Any, tol: float, reads: float) -> None:
+        """Take all models along the `small.Way` of each, and note which are done.
+
+        ``reads`` are those before. What may have no optimum is left to `descend` to tell.
+        """
         place, steps = way.place, way.steps.astype(int)
         self.u[:], self.J[:], self.g[:], self.steps[:] = place.u, place.J, place.g, steps
-        self.done[:] = np.isfinite(self.J) & (self.size <= tol)
+        self.done[:] = np.isfinite(self.J) & (self.size <= tol) & (place.plain > 0)
         done = np.flatnonzero(self.done)
         self.matrix.set(done, place.H[done], JITTER)
         lines = way.history[0, : steps[0] + self.done[0]]
-        self.turns += [Turn(i, i + 1.0, *line, share=1.0) for i, line in enumerate(lines.tolist())]
+        self.turns += [
+            Turn(steps=i, reads=reads + turns, objective=J, gradient=size, share=1.0)
+            for i, (turns, J, size) in enumerate(lines.tolist())
+        ]
 
     def take(
         self, lanes: np.ndarray, u: np.ndarray, J: np.ndarray, g: np.ndarray, rounding: float

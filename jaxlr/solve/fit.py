@@ -79,7 +79,8 @@ def fit(
     -----
     Newton's method, on few rows first and on all rows last; there the Hessian of a sample, as
     the initial matrix of L-BFGS, is enough (`jaxlr/solve/plan.py`). Features are standardised
-    without being rewritten: the unit of a feature changes neither the way nor the answer.
+    without being rewritten: the unit of a feature changes neither the way nor the answer. Sums are
+    split over the cores of a CPU: the same input gives the same bits on as many cores.
 
     Examples
     --------

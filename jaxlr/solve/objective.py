@@ -125,13 +125,23 @@ class Objective:
         return self._penalized(total, u, lanes), self._with_penalty(bend, lanes)
 
     def newton(self, u: np.ndarray, tol: float, max_steps: int) -> Any:
-        """Take all models by `small.newton`, in float64: u (K, p), and so each array of the way."""
+        """Take all models by `small.newton`, in float64: u (K, p), and so each array of the way.
+
+        Shared rows are read by one model after the other.
+        """
         K, d = len(u), self.scaling.scale.shape[1]
-        center, scale = (np.broadcast_to(v, (K, d)) for v in self.scaling[:2])
-        problems = small.Problems(u, center, scale, self.penalty, self.view)  # pyright: ignore[reportArgumentType]
-        sums = partial(small.newton, problems, self.rows, tol, max_steps, apart=self.apart)
-        way = total(sums, self.rows.X, self.size * d * K)
-        self.reads += way.turns.max()
+        # Filled up to a power of two, to compile less, with copies that leave after one read.
+        fill = np.arange(K) if self.apart else np.resize(np.arange(K), 1 << (K - 1).bit_length())
+        center, scale = (np.broadcast_to(v, (K, d))[fill] for v in self.scaling[:2])
+        tols = np.where(np.arange(len(fill)) < K, tol, np.inf)
+        view = jax.tree.map(lambda v: v[fill], self.view)
+        arrays: Any = (tols, u[fill], center, scale, self.penalty[fill], view)
+        sums = partial(
+            small.newton, small.Problems(*arrays), self.rows, max_steps, apart=self.apart
+        )
+        way = total(sums, self.rows.X, self.size * d * K, most=K)
+        way = jax.tree.map(lambda v: v[:K], way)
+        self.reads += way.turns.max() if self.apart else way.turns.sum()
         return way
 
     def _penalized(self, total: Any, u: np.ndarray, lanes: np.ndarray) -> Values:

@@ -52,7 +52,8 @@ def solve(
     if objective.size <= SMALL:
         newton = method == "newton" and objective.size * p <= _CHEAP
         if newton and objective.mesh is None:
-            state.arrive(objective.newton(u, tol, max_steps), tol)
+            reads = objective.reads
+            state.arrive(objective.newton(u, tol, max_steps), tol, reads)
         stage(n, [n], tol, wide=True, newton=newton)
         return state
 

@@ -37,7 +37,7 @@ class Scaling(NamedTuple):
         """
         parts = min(len(X), shard.cores())
         pieces = zip(np.array_split(X, parts), np.array_split(weight, parts), strict=True)
-        found = shard.in_threads([partial(_measure_all, *piece, intercept) for piece in pieces])
+        found = shard.in_threads([partial(_measure_each, *piece, intercept) for piece in pieces])
         center, scale = map(np.concatenate, zip(*found, strict=True))
         return cls(center, scale, intercept)
 
@@ -96,7 +96,7 @@ class Scaling(NamedTuple):
         return A
 
 
-def _measure_all(
+def _measure_each(
     X: np.ndarray, weight: np.ndarray, intercept: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     pairs = [_measure(*one, intercept) for one in zip(X, weight, strict=True)]

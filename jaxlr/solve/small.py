@@ -21,8 +21,12 @@ _JITTER, _SHORTEST, _ROUNDING = 1e-13, 1e-6, 1e-14
 
 
 class Problems(NamedTuple):
-    """K problems: start u (K, p), center and scale (K, d), penalty (K, p), how they see rows."""
+    """K problems: start u (K, p), center and scale (K, d), penalty (K, p), how they see rows.
 
+    ``tol`` (K,) is the largest entry of the gradient to leave.
+    """
+
+    tol: Array
     u: Array
     center: Array
     scale: Array
@@ -46,7 +50,7 @@ class Place(NamedTuple):
 class Way(NamedTuple):
     """A model on its way: the step to try, how much of it, and how far it has come.
 
-    ``history`` (TURNS, 2) is objective and largest entry of the gradient after each step.
+    ``history`` (TURNS, 3) is, after each step: reads so far, J, largest entry of g.
     """
 
     place: Place
@@ -61,7 +65,6 @@ class Way(NamedTuple):
 def newton(
     problems: Problems,
     rows: Rows,
-    tol: Array | float,
     max_steps: Array | int,
     part: Part | None = None,
     *,
@@ -73,16 +76,16 @@ def newton(
     """
 
     def of_model(problem: Problems, own: Rows | None) -> Way:
-        return _descend(problem, rows if own is None else own, tol, max_steps)
+        return _descend(problem, rows if own is None else own, max_steps)
 
     return batch.map_models(of_model, problems, rows if apart else None, part=part)
 
 
-def _descend(problem: Problems, rows: Rows, tol: Array | float, max_steps: Array | int) -> Way:
+def _descend(problem: Problems, rows: Rows, max_steps: Array | int) -> Way:
     def on_its_way(way: Way) -> Array:
         size = jnp.abs(way.place.g).max(initial=0)
         able = way.place.plain & (way.t >= _SHORTEST) & jnp.isfinite(way.step).all()
-        going = able & (size > tol) & (way.turns < TURNS) & (way.steps < max_steps)
+        going = able & (size > problem.tol) & (way.turns < TURNS) & (way.steps < max_steps)
         return going | (way.turns == 0)
 
     def turn(way: Way) -> Way:
@@ -101,24 +104,25 @@ def _descend(problem: Problems, rows: Rows, tol: Array | float, max_steps: Array
             t=jnp.where(good, 1.0, t * jnp.where(jnp.isnan(secant), 0.1, secant)),
             turns=way.turns + 1,
             steps=steps,
-            history=way.history.at[steps].set(_line(place)),
+            history=way.history.at[steps].set(_line(way.turns + 1, place)),
         )
 
     u, zero = problem.u, jnp.zeros((), jnp.int32)
     H, nothing = jnp.zeros((len(u), len(u)), u.dtype), jnp.zeros_like(u)
     start = Place(u, jnp.full((), jnp.inf, u.dtype), nothing, H, jnp.ones((), jnp.bool_))
-    history = jnp.zeros((TURNS, 2), u.dtype)
+    history = jnp.zeros((TURNS, 3), u.dtype)
     way = Way(start, nothing, jnp.ones((), u.dtype), zero, zero, history)
     return lax.while_loop(on_its_way, turn, way)
 
 
-def _line(place: Place) -> Array:
-    return jnp.stack([place.J, jnp.abs(place.g).max(initial=0)])
+def _line(reads: Array, place: Place) -> Array:
+    size = jnp.abs(place.g).max(initial=0)
+    return jnp.stack([reads.astype(size.dtype), place.J, size])
 
 
 def _look(problem: Problems, rows: Rows, u: Array) -> Place:
     """Read the rows at u, in standardised parameters (`jaxlr.solve.scaling`)."""
-    _, center, scale, penalty, view = problem
+    _, _, center, scale, penalty, view = problem
     d = len(scale)
     w = u[:d] / scale
     b = u[d] - jnp.sum(center * w) if len(u) > d else jnp.zeros((), u.dtype)

@@ -13,14 +13,14 @@ from jaxlr.batch import Part
 _WORK_OF_A_THREAD = 1 << 19  # multiplications, for which it pays to start one
 
 
-def total(sums: Callable[..., Any], X: jax.Array, work: int) -> Any:
+def total(sums: Callable[..., Any], X: jax.Array, work: int, *, most: int | None = None) -> Any:
     """Sum ``sums(part=...)`` in float64 on the host, over as many parts as keep a CPU busy.
 
     ``work`` is the number of multiplications; where it is small, and where X is elsewhere than on
-    one CPU, there is one part.
+    one CPU, there is one part. There are ``most`` parts at most.
     """
-    alone = len(X.devices()) == 1 and all(device.platform == "cpu" for device in X.devices())
-    parts = max(1, min(shard.cores(), work // _WORK_OF_A_THREAD)) if alone else 1
+    alone = len(X.devices()) == 1 and jax.default_backend() == "cpu"
+    parts = max(1, min(shard.cores(), work // _WORK_OF_A_THREAD, most or work)) if alone else 1
 
     def call(part: Part | None) -> Any:
         return jax.tree.map(lambda v: np.asarray(v, np.float64), sums(part=part))

@@ -4,11 +4,11 @@ Each contender is given the loosest tolerance of its own with which it reaches t
 largest entry of the gradient by w and b, recomputed in float64 for all of them, of 1e-6. One that
 never does runs at its best, and its gradient is printed.
 
-Met, on 2 cores: 10 times the fastest peer and 5 reads at 1,000,000 x 100 (13.8 times, 4.3 reads), no
-slower than scikit-learn where X is small, memory, a fresh process. Missed:
+Met, on 2 cores: 10 times the fastest peer and 5 reads at 1,000,000 x 100 (13.8 times, 4.3 reads),
+no slower than scikit-learn where X is small, memory, a fresh process. Missed:
 
-- 1,000,000 x 16: 4.6 times scikit-learn's newton-cholesky, the aim was 10, with 4.2 reads. A read is
-  bound by exp and log1p of a million rows, not by 16 columns of memory, and the peer needs only
+- 1,000,000 x 16: 4.6 times scikit-learn's newton-cholesky, the aim was 10, with 4.2 reads. A read
+  is bound by exp and log1p of a million rows, not by 16 columns of memory, and the peer needs only
   about three times as many. Tried: all cores by threads (1.6 times faster, in use).
 - 100,000 x 1,000: 4.6 times newton-cholesky (the aim was 8), 11.7 reads at tol = 1e-6 and 13.8 at
   1e-7, which the gradient by w asks for here. Forming Hessians of 33,000 rows takes a third of the
@@ -16,8 +16,8 @@ slower than scikit-learn where X is small, memory, a fresh process. Missed:
   samples (more reads take what smaller Hessians give). newton-cholesky was expected to take 24 s
   and takes 6 s on this machine.
 
-Not in the table: 10,000 x 20,000 takes longer than 4 minutes to compare; timed once, fit needs 35 s to
-a gradient entry of 1.8e-6 (490 reads of L-BFGS) and scikit-learn's lbfgs 92 s to 3.4e-6.
+Not in the table: 10,000 x 20,000 takes longer than 4 minutes to compare; timed once, fit needs 35 s
+to a gradient entry of 1.8e-6 (490 reads of L-BFGS) and scikit-learn's lbfgs 92 s to 3.4e-6.
 """
 
 import argparse

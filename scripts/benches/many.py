@@ -2,13 +2,14 @@
 
 What is missed: the aims were 25 times LogisticRegressionCV on two processes and 30 times a loop
 over 1,000 data sets; measured were 5 and 3 to 5. Why: both run near what two cores can multiply.
-A read for 50 models of 100 columns is two products of 50 x 100 x 100,000 at 70 GFLOP/s, which alone
-is 0.03 s, and the Hessians of 50 models take a quarter of the time; a data set of 1,000 x 20 is five
-reads of 30 us and one tenth of a millisecond for checks, copies and scales, where scikit-learn takes
-1.6 ms. Tried: several data sets at once in one product (slower than one after the other), all
-models of a sample as one product with the outer products of its rows (slower), half of each
-symmetric product (no gain below 256 columns), smaller and larger samples (the same time), threads
-(1.6 times faster, in use), Newton compiled whole for each data set (1.5 times faster, in use).
+A read for 50 models of 100 columns is two products of 50 x 100 x 100,000 at 70 GFLOP/s, which
+alone is 0.03 s, and the Hessians of 50 models take a quarter of the time; a data set of 1,000 x 20
+is five reads of 30 us and one tenth of a millisecond for checks, copies and scales, where
+scikit-learn takes 1.6 ms. Tried: several data sets at once in one product (slower than one after
+the other), all models of a sample as one product with the outer products of its rows (slower), half
+of each symmetric product (no gain below 256 columns), smaller and larger samples (the same time),
+threads (1.6 times faster, in use), Newton compiled whole for each data set (1.5 times faster, in
+use).
 """
 
 import argparse
