@@ -69,7 +69,11 @@ def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
 
 @pytest.mark.parametrize(
     ("half", "name"),
-    [*(("bfloat16", name) for name in SPECIES), ("float16", "logistic"), ("float16", "rms norm")],
+    [
+        *(("bfloat16", name) for name in (SPECIES if EVERY == 1 else ("logistic", "layer norm"))),
+        ("float16", "logistic"),
+        ("float16", "rms norm"),
+    ],
 )
 def test_right_rules_in_half_precision_are_rounded_once(half, name):
     species, eps = SPECIES[name], float(jnp.finfo(half).eps)
