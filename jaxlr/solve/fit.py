@@ -82,8 +82,8 @@ def fit(
     without being rewritten: the unit of a feature changes neither the way nor the answer. Sums are
     split over the cores of a CPU: the same input gives the same bits on as many cores.
 
-    Where its memory allows, X is not copied, and what a `Fit` computes later (standard errors) reads
-    it again: leave X as it is until then.
+    Where its memory allows, X is not copied, and what a `Fit` computes later (standard errors)
+    reads it again: leave X as it is until then.
 
     Examples
     --------
