@@ -13,9 +13,10 @@ import pytest
 
 import jaxlr
 from jaxlr import batch
-from jaxlr.batch import Models, Rows
+from jaxlr.batch import Models, Rows, View
 from jaxlr.core import Params
 from jaxlr.run import Model
+from jaxlr.solve import small
 from jaxlr.train.loop import _gradient, _update
 
 D = 5
@@ -54,6 +55,14 @@ def apart(models, X, y):
 
 
 ZERO, ONE = jnp.zeros(D), jnp.ones(D)
+PROBLEMS = small.Problems(
+    tol=jnp.full(2, 1e-6),
+    u=jnp.zeros((2, D + 1)),
+    center=jnp.zeros((2, D)),
+    scale=jnp.ones((2, D)),
+    penalty=jnp.zeros((2, D + 1)),
+    view=View(),
+)
 API = {
     "forward": one_example(jaxlr.forward),
     "backward": of_cache(jaxlr.backward),
@@ -67,6 +76,7 @@ API = {
     "probabilities": lambda params, X, y: jaxlr.probabilities(params, X),
     "hessian": lambda params, X, y: jaxlr.hessian(params, X, y, 0.1),
     "hessian_product": lambda params, X, y: jaxlr.hessian_product(params, params, X, y, 0.1),
+    "fit: newton": lambda params, X, y: small.newton(PROBLEMS, Rows(X, y), 100),
     "fit: gradient_sums": models(lambda *a: batch.gradient_sums(*shared(*a))),
     "fit: gradient_sums of a sample": models(
         lambda *a: batch.gradient_sums(*shared(*a), jnp.arange(3000))
