@@ -61,6 +61,7 @@ PROBLEMS = small.Problems(
     center=jnp.zeros((2, D)),
     scale=jnp.ones((2, D)),
     penalty=jnp.zeros((2, D + 1)),
+    l2=jnp.zeros(2),
     view=View(),
 )
 API = {

@@ -38,6 +38,13 @@ class Part(NamedTuple):
     number: Any  # an integer, traced or not
     of: Any
 
+    def span(self, count: int) -> tuple[Any, Any]:
+        """Which of ``count`` things are this part's: the first, and the one after the last."""
+        return count * self.number // self.of, count * (self.number + 1) // self.of
+
+
+_WHOLE = Part(0, 1)
+
 
 def sum_over_rows(
     sums: Callable[[Any, Rows], Sums],
@@ -67,8 +74,6 @@ def map_models(f: Callable[..., Out], *models: Any, part: Part | None = None) ->
     """
     if jax.default_backend() != "cpu":
         return lax.map(lambda one: f(*one), models, batch_size=_SIDE_BY_SIDE)
-    if part is None:
-        return lax.map(lambda one: f(*one), models)
 
     def add(k: Array, found: Out) -> Out:
         result = f(*jax.tree.map(lambda v: v[k], models))
@@ -77,7 +82,7 @@ def map_models(f: Callable[..., Out], *models: Any, part: Part | None = None) ->
     K = len(jax.tree.leaves(models)[0])
     one = jax.eval_shape(f, *jax.tree.map(lambda v: v[0], models))
     nothing = jax.tree.map(lambda v: jnp.zeros((K, *v.shape), v.dtype), one)
-    return lax.fori_loop(K * part.number // part.of, K * (part.number + 1) // part.of, add, nothing)
+    return lax.fori_loop(*(part or _WHOLE).span(K), add, nothing)
 
 
 def _sum_over_blocks(
@@ -106,10 +111,8 @@ def _sum_over_blocks(
         longer = jax.tree.map(jnp.add, total, part)
         return longer, jax.tree.map(_add_lost, lost, total, part, longer)
 
-    number, of = (0, 1) if part is None else part
-    none = jnp.zeros((), jnp.int32)
-    nothing = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(of_block, none))
-    first, stop = none + blocks * number // of, none + blocks * (number + 1) // of
+    first, stop = (jnp.asarray(i, jnp.int32) for i in (part or _WHOLE).span(blocks))
+    nothing = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(of_block, first))
     return jax.tree.map(jnp.add, *lax.fori_loop(first, stop, add_block, (nothing, nothing)))
 
 

@@ -150,7 +150,7 @@ def check_largest(sample_weight: ArrayLike) -> None:
     """Raise ValueError where weights, of shape (n,) or (n, K), are all 0 or beyond the range."""
     if not _is_known(sample_weight):
         return
-    largest = np.max(np.asarray(sample_weight, np.float64), axis=0)
+    largest = np.max(np.asarray(sample_weight), axis=0).astype(np.float64)
     for k, v in enumerate(np.atleast_1d(largest)):
         of_model = f" of model {k}" if np.ndim(largest) else ""
         if v == 0:

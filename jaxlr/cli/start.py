@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jax
 
+from jaxlr.shard import cores
+
 
 def start_jax() -> None:
     """Start JAX with one CPU device for each core, and a cache on disk.
@@ -16,16 +18,10 @@ def start_jax() -> None:
     own = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     try:
-        jax.config.update("jax_num_cpu_devices", own if forced or own > 0 else _usable_cores())
+        jax.config.update("jax_num_cpu_devices", own if forced or own > 0 else cores())
     except RuntimeError:  # it has started
         return
     _cache_compiled_code()
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cache_compiled_code() -> None:

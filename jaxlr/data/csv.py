@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxlr.data.dataset import DataError, Dataset, aligned_empty
+from jaxlr.data.dataset import DataError, Dataset
 from jaxlr.extras import extra
+from jaxlr.shard import aligned_empty
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxlr.data.csv import orient, read_csv
-from jaxlr.data.dataset import DataError, Dataset, aligned_empty
+from jaxlr.data.dataset import DataError, Dataset
 from jaxlr.extras import extra
+from jaxlr.shard import aligned_empty
 
 BUILT_IN = "breast_cancer"
 

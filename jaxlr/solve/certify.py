@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.descent import JITTER, State
-from jaxlr.solve.newton import NewtonMatrix
+from jaxlr.solve.descent import State
+from jaxlr.solve.newton import JITTER, NewtonMatrix
 from jaxlr.solve.objective import ALL, Objective
 from jaxlr.solve.plan import SMALL
 from jaxlr.solve.result import Certificate, FitStatus

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlr.solve.newton import Memory, NewtonMatrix
-from jaxlr.solve.objective import Objective, Sample, Values
+from jaxlr.solve.newton import JITTER, JITTER_NARROW, Memory, NewtonMatrix
+from jaxlr.solve.objective import Objective, Sample
+from jaxlr.solve.steps import NARROW, WIDE, Rounding, is_good, shortened
+from jaxlr.solve.values import Values
 
 _SLOW = 0.1  # of the gradient left after two steps: if more is, the matrix is taken anew
-JITTER, _JITTER_NARROW = 1e-13, 1e-6  # what the sums behind a matrix cannot tell from 0
 
 
 class Turn(NamedTuple):
@@ -125,7 +126,8 @@ class Stage(NamedTuple):
 
 def descend(objective: Objective, state: State, stage: Stage, max_steps: int) -> None:
     """Take the models of ``state`` downhill until each is done with this stage."""
-    rows, rounding = objective.sample(stage.rows), _Rounding.of(objective, stage)
+    rows = objective.sample(stage.rows)
+    rounding = WIDE if stage.wide or objective.narrow == np.float64 else NARROW
     walk = _Walk.of(*state.u.shape)
     active = state.enter()
     while len(active):
@@ -134,16 +136,16 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
         values, H = _read(objective, stage, rows, trial, active)
 
         # Each takes its step, or will try a shorter one.
-        good, secant = _judge(state, walk, active, values, rounding.objective)
+        good, t = _judge(state, walk, active, values, rounding)
         taken, missed = active[good], active[~good]
         state.take(taken, trial[good], values.J[good], values.g[good], rounding.gradient)
-        walk.t[missed] *= np.clip(secant[~good], 0.1, 0.7)
+        walk.t[missed] = t[~good]
         if 0 in taken:
             state.turns.append(_turn(objective, state, rows))
 
         # Who is done leaves.
         state.stuck[missed[walk.t[missed] < rounding.shortest]] = True
-        hopeless = values.separates | values.one_label
+        hopeless = values.hopeless
         if rows.numbers is None:
             state.separated[active], state.one_label[active] = hopeless, values.one_label
         size = state.size
@@ -162,20 +164,6 @@ def descend(objective: Objective, state: State, stage: Stage, max_steps: int) ->
             state.steps[soon] += 1
             active = np.setdiff1d(left, soon, assume_unique=True)
         walk.note(taken, size, new)
-
-
-class _Rounding(NamedTuple):
-    """What a computation cannot resolve: of J, of a change of the gradient, of a step."""
-
-    objective: float
-    gradient: float
-    shortest: float
-
-    @classmethod
-    def of(cls, objective: Objective, stage: Stage) -> "_Rounding":
-        if stage.wide or objective.narrow == np.float64:
-            return cls(1e-14, 1e-14, 1e-6)
-        return cls(1e-6, 1e-6, 0.02)  # then float64 sees further
 
 
 class _Walk(NamedTuple):
@@ -206,20 +194,17 @@ def _read(
 
 
 def _judge(
-    state: State, walk: _Walk, active: np.ndarray, values: Values, rounding: float
+    state: State, walk: _Walk, active: np.ndarray, values: Values, rounding: Rounding
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each step is good, and where along it the slope would be 0, were it a parabola.
+    """Whether each step is good, and how much of it to try if it is not.
 
-    A good one lowers J, as far as rounding can tell, and does not climb again at its end: that
-    the slope can tell, also where J no longer changes. The first of a stage, of length 0, is good.
+    The first of a stage, of length 0, is good.
     """
     J, step = state.J[active], walk.step[active]
     down, up = np.sum(state.g[active] * step, axis=1), np.sum(values.g * step, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        lower = J + rounding * np.abs(J) >= values.J
-        good = np.isfinite(values.J) & lower & (up <= -0.5 * down)
-        secant = np.nan_to_num(down / (down - up), nan=0.1)
-    return good | np.isinf(J), secant
+        good = is_good(J, values.J, down, up, rounding) | np.isinf(J)
+        return good, shortened(walk.t[active], down, up)
 
 
 def _directions(state: State, lanes: np.ndarray) -> np.ndarray:
@@ -256,7 +241,7 @@ def _take_matrices(
     slow = taken[state.size[taken] > _SLOW * walk.sizes[1, taken]]
     lanes = np.union1d(missing, slow)
     state.level[lanes] = np.minimum(state.level[lanes] + 1, len(stage.curvature) - 1)
-    jitter = JITTER if objective.narrow == np.float64 else _JITTER_NARROW
+    jitter = JITTER if objective.narrow == np.float64 else JITTER_NARROW
     for level in np.unique(state.level[lanes]):
         of_level = lanes[state.level[lanes] == level]
         sample = objective.sample(stage.curvature[level])

@@ -14,7 +14,7 @@ from jaxlr.batch import Rows, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.objective import Objective
+from jaxlr.solve.objective import Objective, power_of_two
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
@@ -257,7 +257,7 @@ def _apart(
     fit_intercept: bool,
 ) -> list[_Problem]:
     data_sets, l2 = take_data_sets(X, y, sample_weight), take_penalties(l2, len(X))
-    sizes = np.array([1 << (len(s) - 1).bit_length() for _, _, s in data_sets])
+    sizes = np.array([power_of_two(len(s)) for _, _, s in data_sets])
     p = data_sets[0][0].shape[1] + fit_intercept
     problems = []
     for size in np.unique(sizes):

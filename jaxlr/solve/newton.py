@@ -12,6 +12,7 @@ F. Roosta-Khorasani, M. Mahoney, *Sub-sampled Newton Methods*, 2019.
 
 import numpy as np
 
+JITTER, JITTER_NARROW = 1e-13, 1e-6  # what the sums behind a matrix cannot tell from 0
 _PAIRS = 10
 
 

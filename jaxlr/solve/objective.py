@@ -17,6 +17,7 @@ from jaxlr.batch import Models, Moment, Rows, View
 from jaxlr.solve import small
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.totals import total
+from jaxlr.solve.values import Values
 
 
 class Sample(NamedTuple):
@@ -44,18 +45,9 @@ def draw(n: int, m: int, mesh: Mesh | None = None) -> Sample:
     return Sample(jnp.asarray(np.concatenate(numbers)), m / n)
 
 
-class Values(NamedTuple):
-    """What one read says of k models: objective (k,), gradient (k, p), and of the labels.
-
-    ``separates`` (k,): every row is on its label's side, and no penalty holds the parameters
-    back; ``one_label`` (k,): there is but one label, and an intercept to run away with. Either
-    proves that there is no finite optimum.
-    """
-
-    J: np.ndarray
-    g: np.ndarray
-    separates: np.ndarray
-    one_label: np.ndarray
+def power_of_two(n: int) -> int:
+    """Return the least power of two from n on: what sizes are filled up to, to compile less."""
+    return 1 << (n - 1).bit_length()
 
 
 def host_models(w: np.ndarray, b: np.ndarray, view: View) -> Models:
@@ -101,10 +93,14 @@ class Objective:
         return self.rows.X.shape[-2]
 
     @property
+    def d(self) -> int:
+        """Features."""
+        return self.rows.X.shape[-1]
+
+    @property
     def size(self) -> int:
         """Numbers in the rows that each model has."""
-        n, d = self.rows.X.shape[-2:]
-        return n * d
+        return self.n * self.d
 
     def values(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool) -> Values:
         """Objective and gradient of the models ``lanes`` (k,) at u (k, p).
@@ -129,13 +125,13 @@ class Objective:
 
         Shared rows are read by one model after the other.
         """
-        K, d = len(u), self.scaling.scale.shape[1]
+        K, d = len(u), self.d
         # Filled up to a power of two, to compile less, with copies that leave after one read.
-        fill = np.arange(K) if self.apart else np.resize(np.arange(K), 1 << (K - 1).bit_length())
+        fill = np.arange(K) if self.apart else np.resize(np.arange(K), power_of_two(K))
         center, scale = (np.broadcast_to(v, (K, d))[fill] for v in self.scaling[:2])
         tols = np.where(np.arange(len(fill)) < K, tol, np.inf)
         view = jax.tree.map(lambda v: v[fill], self.view)
-        arrays: Any = (tols, u[fill], center, scale, self.penalty[fill], view)
+        arrays: Any = (tols, u[fill], center, scale, self.penalty[fill], self.l2[fill], view)
         sums = partial(
             small.newton, small.Problems(*arrays), self.rows, max_steps, apart=self.apart
         )
@@ -145,13 +141,9 @@ class Objective:
         return way
 
     def _penalized(self, total: Any, u: np.ndarray, lanes: np.ndarray) -> Values:
-        s, L, ones, zeros, undecided, dw, db = total
-        scaling, penalty = self.scaling.of_models(lanes), self.penalty[lanes]
+        scaling, penalty, l2 = self.scaling.of_models(lanes), self.penalty[lanes], self.l2[lanes]
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            J = L / s + 0.5 * np.sum(penalty * u**2, axis=1)
-            g = scaling.gradient(dw / s[:, None], db / s) + penalty * u
-        one_label = scaling.intercept & ((ones == 0) | (zeros == 0))
-        return Values(J, g, (undecided == 0) & (self.l2[lanes] == 0), one_label)
+            return Values.of(total, u, scaling, penalty, l2)
 
     def _mean(self, bend: Any) -> np.ndarray:
         p = self.scaling.size
@@ -184,7 +176,7 @@ class Objective:
     def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         models = self._models(u, lanes, dtype)
         sums = partial(batch.gradient_sums, models, self.rows, sample.numbers)
-        return self._total(sums, lanes, sample, self.size // self.n)
+        return self._total(sums, lanes, sample, self.d)
 
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
@@ -194,12 +186,12 @@ class Objective:
         sums = partial(
             batch.curvature_sums, models, self.rows, sample.numbers, center, scale, of=of
         )
-        return self._total(sums, lanes, sample, (self.size // self.n) ** 2)
+        return self._total(sums, lanes, sample, (self.d) ** 2)
 
     def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         models = self._models(v, lanes, np.float64)
         sums = partial(batch.side_sums, models, self.rows)
-        return self._total(sums, lanes, ALL, self.size // self.n)
+        return self._total(sums, lanes, ALL, self.d)
 
     def _total(self, sums: Callable[..., Any], lanes: np.ndarray, sample: Sample, work: int) -> Any:
         """Sum rows for the models ``lanes``, in float64; ``work`` is that of a row of one."""
@@ -210,6 +202,6 @@ class Objective:
     def _models(self, u: np.ndarray, lanes: np.ndarray, dtype: type) -> Models:
         """Models ``lanes`` at u, in raw parameters; repeated to a power of two, to compile less."""
         w, b = self.scaling.to_raw(u)
-        fill = np.resize(np.arange(len(lanes)), 1 << (len(lanes) - 1).bit_length())
+        fill = np.resize(np.arange(len(lanes)), power_of_two(len(lanes)))
         view = jax.tree.map(lambda v: v[lanes[fill]], self.view)
         return host_models(w[fill].astype(dtype), b[fill].astype(dtype), view)

@@ -175,12 +175,12 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
         seen = len(X) / fourth  # about as many rows make up the deviation of a column
     constant = np.ptp(X, axis=0) == 0
     seen[constant] = 0
-    reads = len(X) / len(rows.X)
-    if constant.any() or not (seen >= _ROWS_SEEN).all() or not _is_spread(rows.s):
+    reads, spread = len(X) / len(rows.X), _is_spread(rows.s)
+    if constant.any() or not (seen >= _ROWS_SEEN).all() or not spread:
         scaling, constant = _measure_all(rows, scaling)
         reads += 1
     typical = bool((constant | (seen >= _ROWS_SEEN)).all())
-    typical = typical and _is_spread(rows.s) and _has_labels(rows.y)
+    typical = typical and spread and _has_labels(rows.y)
     return Measured(_checked(scaling), typical, reads)
 
 

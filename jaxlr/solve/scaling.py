@@ -22,7 +22,8 @@ class Scaling(NamedTuple):
     """Means and deviations of the features, and whether there is an intercept.
 
     ``center`` and ``scale`` are (1, d) where all models share them, else (K, d). Parameters of K
-    models are rows (K, p): u_1 ... u_d, and u_0 last where there is one.
+    models are rows (K, p): u_1 ... u_d, and u_0 last where there is one. `to_raw` and `gradient`
+    take arrays of JAX too.
     """
 
     center: np.ndarray
@@ -56,8 +57,8 @@ class Scaling(NamedTuple):
         """Parameters u (K, p) as w (K, d) and b (K,)."""
         w = u[:, : self.scale.shape[1]] / self.scale
         if not self.intercept:
-            return w, np.zeros(len(u))
-        return w, u[:, -1] - np.sum(self.center * w, axis=1)
+            return w, u.__array_namespace__().zeros(len(u), dtype=u.dtype)
+        return w, u[:, -1] - (self.center * w).sum(axis=1)
 
     def from_raw(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Parameters w (K, d) and b (K,) as u (K, p)."""
@@ -70,7 +71,8 @@ class Scaling(NamedTuple):
         """Gradient du (K, p) from dw (K, d) and db (K,)."""
         if not self.intercept:
             return dw / self.scale
-        return np.column_stack([(dw - self.center * db[:, None]) / self.scale, db])
+        du = (dw - self.center * db[:, None]) / self.scale
+        return db.__array_namespace__().concat([du, db[:, None]], axis=1)
 
     def raw_gradient(self, du: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient dw (K, d) and db (K,) from du (K, p); db is 0 without an intercept."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
-from jaxlr.solve.objective import ALL, Objective, Sample, Values, host_models
+from jaxlr.solve.objective import ALL, Objective, Sample, host_models, power_of_two
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.totals import total
+from jaxlr.solve.values import Values
 
 
 class Segments(Objective):
@@ -60,7 +61,7 @@ class Segments(Objective):
         if len(at) == 0 or kept[-1] < lanes[-1] or not np.array_equal(kept[at], lanes):
             kept, rows, at = np.arange(len(self.l2)), self.rows, lanes
         if 2 * len(lanes) <= len(kept):
-            fill = 1 << (len(lanes) - 1).bit_length()
+            fill = power_of_two(len(lanes))
             keep = np.sort(np.resize(at, min(fill, len(kept))))
             kept, rows = kept[keep], jax.tree.map(lambda v: v[keep], rows)
             at = np.searchsorted(kept, lanes)

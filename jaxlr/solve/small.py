@@ -7,7 +7,7 @@ up, and `descend` goes on from there.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,19 @@ from jax import Array, lax
 
 from jaxlr import batch
 from jaxlr.batch import Models, Part, Rows, View
+from jaxlr.solve.newton import JITTER
+from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.steps import WIDE, is_good, shortened
+from jaxlr.solve.values import Values
 
 TURNS = 30  # reads before a way is given up
-_JITTER, _SHORTEST, _ROUNDING = 1e-13, 1e-6, 1e-14
 
 
 class Problems(NamedTuple):
-    """K problems: start u (K, p), center and scale (K, d), penalty (K, p), how they see rows.
+    """K problems: start u (K, p), center and scale (K, d), how they see rows.
 
-    ``tol`` (K,) is the largest entry of the gradient to leave.
+    ``tol`` (K,) is the largest entry of the gradient to leave. ``l2`` (K,) are the penalties, and
+    ``penalty`` (K, p) what they are on u^2 / 2.
     """
 
     tol: Array
@@ -31,6 +35,7 @@ class Problems(NamedTuple):
     center: Array
     scale: Array
     penalty: Array
+    l2: Array
     view: View
 
 
@@ -84,7 +89,7 @@ def newton(
 def _descend(problem: Problems, rows: Rows, max_steps: Array | int) -> Way:
     def on_its_way(way: Way) -> Array:
         size = jnp.abs(way.place.g).max(initial=0)
-        able = way.place.plain & (way.t >= _SHORTEST) & jnp.isfinite(way.step).all()
+        able = way.place.plain & (way.t >= WIDE.shortest) & jnp.isfinite(way.step).all()
         going = able & (size > problem.tol) & (way.turns < TURNS) & (way.steps < max_steps)
         return going | (way.turns == 0)
 
@@ -92,16 +97,14 @@ def _descend(problem: Problems, rows: Rows, max_steps: Array | int) -> Way:
         here, step, t = way.place, way.step, way.t
         there = _look(problem, rows, here.u + t * step)
         down, up = jnp.sum(here.g * step), jnp.sum(there.g * step)
-        lower = here.J + _ROUNDING * jnp.abs(here.J) >= there.J
         first = way.turns == 0
-        good = (lower & (up <= -0.5 * down)) | first
-        secant = jnp.clip(down / (down - up), 0.1, 0.7)
+        good = is_good(here.J, there.J, down, up, WIDE) | first
         place = jax.tree.map(partial(jnp.where, good), there, here)
         steps = way.steps + (good & ~first).astype(way.steps.dtype)
         return Way(
             place,
             step=jnp.where(good, _newton_step(there), step),
-            t=jnp.where(good, 1.0, t * jnp.where(jnp.isnan(secant), 0.1, secant)),
+            t=jnp.where(good, 1.0, shortened(t, down, up)),
             turns=way.turns + 1,
             steps=steps,
             history=way.history.at[steps].set(_line(way.turns + 1, place)),
@@ -122,27 +125,22 @@ def _line(reads: Array, place: Place) -> Array:
 
 def _look(problem: Problems, rows: Rows, u: Array) -> Place:
     """Read the rows at u, in standardised parameters (`jaxlr.solve.scaling`)."""
-    _, _, center, scale, penalty, view = problem
-    d = len(scale)
-    w = u[:d] / scale
-    b = u[d] - jnp.sum(center * w) if len(u) > d else jnp.zeros((), u.dtype)
-    alone = jax.tree.map(lambda v: v[None], Models(w, b, view))
-    total, bend = jax.tree.map(
-        lambda v: v[0], batch.gradient_and_curvature(alone, rows, center, scale)
-    )
-    dw, db = total.dw / total.s, total.db / total.s
-    g = (dw - center * db) / scale if len(u) > d else dw / scale
-    g = (jnp.append(g, db) if len(u) > d else g) + penalty * u
-    J = total.L / total.s + jnp.sum(penalty * u**2) / 2
-    H = bend.H[: len(u), : len(u)] / bend.s + jnp.diag(penalty)
-    held = (total.undecided > 0) | (penalty.max() > 0)
-    both_labels = (total.ones > 0) & (total.zeros > 0)
-    return Place(u, J, g, H, held & (both_labels | (len(u) == d)))
+    _, _, center, scale, penalty, l2, view = problem
+    p = len(u)
+    arrays: Any = (center[None], scale[None])
+    alone: Any = u[None]
+    scaling = Scaling(*arrays, intercept=p > len(scale))
+    raw: Any = scaling.to_raw(alone)
+    models = Models(raw[0], raw[1], jax.tree.map(lambda v: v[None], view))
+    total, bend = batch.gradient_and_curvature(models, rows, center, scale)
+    values: Any = Values.of(total, alone, scaling, penalty[None], l2[None])
+    H = bend.H[0, :p, :p] / bend.s[0] + jnp.diag(penalty)
+    return Place(u, values.J[0], values.g[0], H, ~values.hopeless[0])
 
 
 def _newton_step(place: Place) -> Array:
     """``-H^-1 g``, NaN where H is not positive definite."""
     root = jnp.sqrt(jnp.diag(place.H))
-    H = place.H / (jnp.outer(root, root)) + _JITTER * jnp.eye(len(root), dtype=root.dtype)
+    H = place.H / jnp.outer(root, root) + JITTER * jnp.eye(len(root), dtype=root.dtype)
     factor = jax.scipy.linalg.cho_factor(H, lower=True, check_finite=False)
     return -jax.scipy.linalg.cho_solve(factor, place.g / root, check_finite=False) / root
