@@ -39,8 +39,17 @@ def array(leaf: Any) -> Words:
         if text in ("0", "0.0", "1", "1.0"):
             name = "zeros" if text[0] == "0" else "ones"
             return [f"{room}.{name}({shape}, {dtype})"]
+        if _is_subnormal(first[0]):  # on the device `full` would make it 0
+            for length in reversed(values.shape):
+                text = f"[{text}] * {length}"
+            return [f"jnp.array({text}, {dtype})"]
         return [f"{room}.full({shape}, {text}, {dtype})"]
     return [f"{room}.array(", *_nested(values), ", ", f"{dtype})"]
+
+
+def _is_subnormal(value: Any) -> bool:
+    floating = jnp.issubdtype(value.dtype, jnp.floating)
+    return bool(floating) and 0 < abs(float(value)) < float(jnp.finfo(value.dtype).tiny)
 
 
 def number(value: Any) -> str:

@@ -13,11 +13,13 @@ from jaxlr.check.smallest.trees import Writer
 
 PyTree = Any
 _OURS = {"jax", "jnp", "np", "c", "out", "pull", "no_cotangent"}
-_FILL = """\
+_FILL = """
+
 def no_cotangent(o):
     if jnp.issubdtype(o.dtype, jnp.inexact):
         return jnp.zeros_like(o)
     return np.zeros(o.shape, jax.dtypes.float0)
+
 
 c = jax.tree.map(lambda o, v: no_cotangent(o) if v is None else v, out, c)"""
 
@@ -76,7 +78,7 @@ def as_code(
     if any(v is None for v in jax.tree.leaves(cotangent, is_leaf=lambda v: v is None)):
         body.append(_FILL)
     body.append("print(pull(c))")
-    body += [f"# {path}: by hand {hand}, truth {truth}" for path, hand, truth in found]
+    body += [f"# {path}: by hand {hand!s}, truth {truth!s}" for path, hand, truth in found]
     return "\n".join([*_head(writer, body, _needs_64_bits((args, cotangent))), "", *body])
 
 
@@ -107,7 +109,7 @@ def _arguments(
         if any(floating) and not all(floating):
             own, words = _apart(writer, arg, name)
             lines += [fill([f"{key} = ", *writer.tree(leaf)]) for key, leaf in own]
-            variables += [key for key, _ in own]
+            variables += [key for key, leaf in own if is_floating(leaf)]
             passed.append(words)
             continue
         lines.append(fill([f"{name} = ", *writer.tree(arg)]))
@@ -122,11 +124,11 @@ def _arguments(
 
 
 def _apart(writer: Writer, arg: PyTree, name: str) -> tuple[list[tuple[str, Any]], Words]:
-    """Give every floating-point leaf of an argument that has others too a variable of its own."""
+    """Give every array of an argument that has also others than floating-point ones a variable."""
     own: list[tuple[str, Any]] = []
 
     def named(leaf: Any) -> str | None:
-        if not is_floating(leaf):
+        if not is_array(leaf):
             return None
         own.append((writer.fresh(f"{name}_{len(own)}"), leaf))
         return own[-1][0]
