@@ -131,6 +131,20 @@ def test_dimensions_are_found_by_what_they_are_tied_to():
     assert set(dimensions(leaves, fits)) == {((0, 0), (2, 1)), ((2, 0), (3, 0))}
 
 
+def test_layers_of_one_width_are_cut_together_when_there_are_too_many_to_tell_apart():
+    layers = [np.full((8, 8), i + 1, np.float32) for i in range(6)]
+
+    def f(layers, x):
+        for w in layers:
+            x = x @ w
+        return x
+
+    x = np.ones((8, 8), np.float32)
+    found = shrunk((layers, x), x, lambda args, c: args[0][5][0, 0] == 6, f)
+    assert [w.tolist() for w in found.args[0]] == [[[0.0]]] * 5 + [[[6.0]]]
+    assert found.args[1].shape == (1, 1)
+
+
 def test_rows_folded_into_eights_are_cut_by_eights():
     x = np.arange(1, 65, dtype=np.float32)
 
