@@ -72,9 +72,10 @@ def _middle(a: Any, b: Any) -> Any:
     low, high = np.asarray(a), np.asarray(b)
     largest = float(ml_dtypes.finfo(low.dtype).max)  # infinity has no middle with anything
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        ends = (np.clip(v.astype(np.float64), -largest, largest) for v in (low, high))
-        middle = sum(end / 2 for end in ends)
-        middle = np.asarray(middle).astype(low.dtype)
+        near, far = (np.clip(v.astype(np.float64), -largest, largest) for v in (low, high))
+        middle, near, far = (v.astype(low.dtype) for v in (near / 2 + far / 2, near, far))
+    middle = np.where(np.isinf(high) & (middle == low), far, middle)
+    middle = np.where(np.isinf(low) & (middle == high), near, middle)
     return alike(np.where(low == high, low, middle), a)
 
 
