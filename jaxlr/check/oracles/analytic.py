@@ -48,7 +48,7 @@ def run(closed: ClosedJaxpr | Jaxpr, consts: Sequence[Any], inputs: Sequence[Any
     >>> import jax
     >>> with jax.enable_x64(True):
     ...     traced = jax.make_jaxpr(lambda x: jax.numpy.exp(2 * x))(0.0)
-    ...     (y,) = run(traced.jaxpr, traced.consts, [1e-200j])
+    ...     (y,) = run(traced, traced.consts, [np.complex128(1e-200j)])
     >>> float(y.imag)
     2e-200
     """
@@ -57,7 +57,9 @@ def run(closed: ClosedJaxpr | Jaxpr, consts: Sequence[Any], inputs: Sequence[Any
     values.update(zip(jaxpr.invars, inputs, strict=True))
 
     def read(atom: Any) -> Any:
-        return jnp.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else values[atom]
+        if isinstance(atom, Literal):
+            return jnp.asarray(atom.val, atom.aval.dtype)  # pyright: ignore
+        return values[atom]
 
     for eqn in jaxpr.eqns:
         outputs = _equation(eqn, [read(v) for v in eqn.invars])

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from jaxlr.check.oracles import analytic
 from jaxlr.check.oracles.reading import Reading, refuse
@@ -19,10 +19,11 @@ NAME = "complex step"
 _EPS = float(np.finfo(np.float64).eps)
 _ULPS = 32
 _SPREAD = 8
-_UNDERFLOW = 1e-90  # a slope of less may be lost
+_LOST = 1e-96  # a slope of less may underflow on its way
 _SAME = 1e-9  # how far the real part may be from the function, relative
-# Steps of other lengths, and points some units away, are rounded in other ways.
-_STEPS = 2.0**-664 * np.array([1, 1, 1.3, 2.0**120 * 1.1, 1.7, 2.0**150 * 1.9, 0])
+# Steps of other lengths, and points some units away, are rounded in other ways. The square of
+# the longest does not underflow, so that sqrt(x^2) is not 0 + 0i at 0.
+_STEPS = 2.0**-664 * np.array([1, 1, 1.3, 2.0**120 * 1.1, 1.7, 2.0**364 * 1.9, 0])
 _UNITS = np.array([0, 1, -1, 2, -3, 3, 0])
 
 
@@ -76,11 +77,11 @@ def slopes(f: Function, x: ArrayLike, directions: ArrayLike) -> list[Reading]:
         evaluate = _compiled(at)
         powers = np.frexp(abs(u).max(axis=1))[1]
         points, tiny = x * (1 + _EPS * _UNITS[:, None]), np.ldexp(u, -powers[:, None])
-        values = evaluate(at.jaxpr.consts, points, tiny)
+        values = np.asarray(evaluate(at.jaxpr.consts, points, tiny), np.complex128)
     except analytic.NoRule as missing:
         return [refuse(NAME, f"no rule for {missing}") for _ in u]
     real = at.at(x)
-    return [_reading(real, *row) for row in zip(np.asarray(values), powers.tolist(), strict=True)]
+    return [_reading(real, *row) for row in zip(values, powers.tolist(), strict=True)]
 
 
 def _compiled(at: Traced) -> Callable[..., Any]:
@@ -95,7 +96,7 @@ def _compiled(at: Traced) -> Callable[..., Any]:
                 return jax.lax.convert_element_type(analytic.usable(y), np.complex128)
 
             def along(u: jax.Array) -> jax.Array:
-                return jax.lax.map(lambda item: one(*item, u), (points, _STEPS))
+                return jax.lax.map(lambda item: one(item[0], item[1], u), (points, _STEPS))
 
             return jax.lax.map(along, directions)
 
@@ -103,14 +104,18 @@ def _compiled(at: Traced) -> Callable[..., Any]:
     return at.kept[NAME]
 
 
-def _reading(real: float, values: np.ndarray, power: int) -> Reading:
+def _reading(real: float, values: NDArray[np.complex128], power: int) -> Reading:
     """Judge one direction: the values of all steps, the last of them 0."""
     if not (np.isfinite(real) and np.isfinite(values).all()):
         return refuse(NAME, "not finite")
     slopes = np.ldexp(values.imag[:-1] / _STEPS[:-1], power)
     error = _ULPS * _EPS * abs(slopes[0]) + _SPREAD * abs(slopes - slopes[0]).max()
-    error += np.ldexp(np.finfo(np.float64).tiny / _STEPS[0], power) * bool(slopes.any())
+    error += np.ldexp(_LOST, power)
     same = abs(values.real[[0, -1]] - real).max() <= _SAME * abs(real) + _SAME**2
-    if not np.isfinite(error) or error > 1e-3 * abs(slopes[0]) + _UNDERFLOW or not same:
+    if (
+        not np.isfinite(error)
+        or error > 1e-3 * abs(slopes[0]) + np.ldexp(2 * _LOST, power)
+        or not same
+    ):
         return refuse(NAME, "not resolved")
     return Reading(NAME, float(slopes[0]), float(error))

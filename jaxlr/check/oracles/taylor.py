@@ -13,6 +13,7 @@ LEAST = 1.9  # order that passes
 _ULPS = 8
 _TAIL = 7  # rungs at the fine end, where what is left is rounding
 _CLEAR = 100  # a remainder is read where it is so many times its rounding
+_BLIND = 1e-2  # a test that would not see so much of a slope says nothing
 _RUNGS = 6  # as many of the finest of these say the order
 
 
@@ -99,12 +100,28 @@ def _side(at: float, y: np.ndarray, h: np.ndarray, off: np.ndarray, slope: float
     if len(y) < _TAIL + 2:
         return Taylor(np.nan, False, "not finite")
     left = abs(y - at - h * slope)
-    noise = _ULPS * EPS * np.maximum(abs(y), abs(at)) + 2 * left[-_TAIL:].max()
+    noise = _ULPS * EPS * np.maximum(abs(y), abs(at)) + 4 * abs(np.diff(left[-_TAIL:])).max()
     noise += (2 * off + EPS) * abs(h * slope)
-    if (left <= noise).all():
-        return Taylor(np.inf, True)
-    clear = np.flatnonzero(left > _CLEAR * noise)[-_RUNGS:]
-    if len(clear) < _RUNGS:
+    found = _order(abs(h), left, noise)
+    blind = ((left + noise) / abs(h)).min() > _BLIND * abs(slope)  # also to a slope of 0
+    if np.isnan(found) or (found >= LEAST and slope and blind):
         return Taylor(np.nan, False, "not resolved")
-    found = float(np.polyfit(np.log2(abs(h[clear])), np.log2(left[clear]), 1)[0])
     return Taylor(found, found >= LEAST)
+
+
+def _order(h: np.ndarray, left: np.ndarray, noise: np.ndarray) -> float:
+    """Slope of log left against log h on the finest rungs that rounding leaves clear."""
+    if (left <= noise).all():
+        return np.inf
+    clear = np.flatnonzero(left > _CLEAR * noise)[-_RUNGS:]
+    if not len(clear):
+        return np.nan
+    last = clear[-1]
+    finer = slice(last + 1, None)  # what vanishes there does so with this order at least
+    with np.errstate(divide="ignore"):
+        drop = np.log2(left[last] / (left + noise)[finer]) / np.log2(h[last] / h[finer])
+    least = float(drop.max(initial=0))
+    if len(clear) < _RUNGS:
+        return least if least >= LEAST else np.nan
+    fit = float(np.polyfit(np.log2(h[clear]), np.log2(left[clear]), 1)[0])
+    return max(fit, least)
