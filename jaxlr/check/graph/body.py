@@ -58,7 +58,8 @@ def body(f: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(f, jax.custom_vjp | jax.custom_jvp):
         return _plain(f.__wrapped__)
     if isinstance(f, jax.stages.Wrapped):
-        return body(f.__wrapped__)
+        jitted: Any = f
+        return body(jitted.__wrapped__)
     return without_rules(f)
 
 
