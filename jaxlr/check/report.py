@@ -9,11 +9,12 @@ import numpy as np
 
 
 class Verdict(enum.Enum):
-    """PASS, WRONG, or UNDECIDED: the oracles do not agree with each other."""
+    """PASS, WRONG, UNDECIDED (oracles do not agree), VACUOUS (it could not have failed)."""
 
     PASS = "pass"
     WRONG = "wrong"
     UNDECIDED = "undecided"
+    VACUOUS = "vacuous"
 
 
 class Coordinate(NamedTuple):

@@ -1,0 +1,1 @@
+"""Derivatives by hand, judged: `check_derivatives`."""

@@ -1,0 +1,89 @@
+"""Faults planted in what was just found right: a judge that lets one pass proves nothing."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlr.check.derivative.compare import Comparison, exceeds
+
+
+
+class Canary(NamedTuple):
+    """A fault, where it was planted, and whether the judge saw it."""
+
+    fault: str
+    leaf: str
+    caught: bool
+
+
+def canaries(name: str, made: Iterable[Comparison]) -> list[Canary]:
+    """Plant every fault in a leaf, in comparisons that passed, until one shows it.
+
+    A fault that changes nothing (the sign of 0, a permutation of equal numbers) is planted
+    elsewhere; one that can be planted nowhere is not a canary of this leaf.
+    """
+    passed = sorted(made, key=visibility, reverse=True)
+    found = []
+    for fault, plant in _FAULTS.items():
+        planted = [(c, plant(c)) for c in passed]
+        planted = [(c, v) for c, v in planted if v is not None]
+        if planted:
+            found.append(Canary(fault, name, any(_seen(c, v) for c, v in planted)))
+    return found
+
+
+def floor(made: Iterable[Comparison]) -> float:
+    """Smallest relative change of the numbers of a leaf that would be seen; inf if they are 0."""
+    found = [np.inf]
+    for c in made:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = (c.allowed + abs(c.hand - c.truth)) / abs(c.truth)
+        relative = relative[np.isfinite(relative)]
+        if relative.size:
+            found.append(float(np.median(relative)))
+    return min(found)
+
+
+def visibility(c: Comparison) -> float:
+    """How small a change would be seen: the truth in units of what is allowed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = abs(c.truth) / c.allowed
+    return float(np.median(ratio[np.isfinite(ratio)])) if np.isfinite(ratio).any() else -1.0
+
+
+def _seen(c: Comparison, planted: np.ndarray) -> bool:
+    return bool(exceeds(planted, c.truth, c.allowed, c.place.dtype).any())
+
+
+def _largest(c: Comparison) -> int:
+    return int(np.nanargmax(np.where(np.isfinite(c.truth), abs(c.truth), -1.0)))
+
+
+def _one(change: Callable[[float, float], float]) -> Callable[[Comparison], np.ndarray | None]:
+    def plant(c: Comparison) -> np.ndarray | None:
+        if not c.hand.size or not np.isfinite(c.truth).any():
+            return None
+        planted, i = c.hand.ravel().copy(), _largest(c)
+        planted[i] = change(planted[i], c.allowed.ravel()[i])
+        return None if planted[i] == c.hand.ravel()[i] else planted.reshape(c.hand.shape)
+
+    return plant
+
+
+def _permuted(c: Comparison) -> np.ndarray | None:
+    for axis in reversed(range(c.hand.ndim)):
+        planted = np.roll(c.hand, 1, axis)
+        with np.errstate(invalid="ignore"):
+            if np.any(abs(planted - c.hand) > 2 * c.allowed):
+                return planted
+    return None
+
+
+_FAULTS: dict[str, Callable[[Comparison], np.ndarray | None]] = {
+    "sign of one element": _one(lambda v, _: -v),
+    "one element times 1 + 2 budgets": _one(lambda v, allowed: v + 2 * allowed * (1 if v >= 0 else -1)),
+    "one element zero": _one(lambda v, _: 0.0),
+    "permuted axis": _permuted,
+    "NaN": _one(lambda v, _: np.nan),
+}

@@ -1,0 +1,169 @@
+"""One leaf of one quantity at one point: the hand, the truth, and what rounding explains."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from jaxlr.check import ulp
+from jaxlr.check.derivative.layout import Layout
+from jaxlr.check.derivative.points import Probe
+from jaxlr.check.derivative.programs import Found, Programs
+from jaxlr.check.derivative.quantities import Quantity
+
+_BUDGET = 8  # rounding units of the sum of absolute terms
+_ELEMENTWISE = 4  # the same where nothing is added up
+_BOTH = 4  # in float64 the truth is as inaccurate as the hand
+_FLUSHED = 1000  # smallest normal numbers: XLA takes 0 for less, and what follows multiplies it
+_PLAIN = 4  # times the reference's own error in the same type: of the value, which is not judged
+_BY_STEPS = ("value", "second", "second by cotangent")  # nobody claims that they are accurate
+_LARGEST = {"float16": 2.0**-23}  # float16 is computed in float32: its denormals stay
+
+
+class Tolerance(NamedTuple):
+    """What is allowed beyond the truth: a budget of rounding units, and what the user adds.
+
+    ``steps`` allows what rounding in each step of the program itself may do, ``atol`` is an
+    absolute distance.
+    """
+
+    budget: float
+    steps: bool = False
+    atol: float = 0.0
+
+    @classmethod
+    def of(cls, elementwise: bool, steps: bool, atol: float) -> "Tolerance":
+        """Budget of 4 or 8 rounding units."""
+        return cls(_ELEMENTWISE if elementwise else _BUDGET, steps, atol)
+
+
+class Place(NamedTuple):
+    """Where something was compared, in words and in numbers."""
+
+    probe: Probe
+    others: list[Any]
+    dtype: str
+    mode: str
+    rows: int | None
+
+    def __str__(self) -> str:
+        """Words for the report."""
+        rows = "" if self.rows is None else f", {self.rows} rows"
+        return f"{self.probe.name}{rows}, {self.dtype}, {self.mode}"
+
+
+class Comparison(NamedTuple):
+    """Numbers of one leaf; ``allowed`` is the distance that rounding explains."""
+
+    quantity: Quantity
+    kind: str
+    leaf: int
+    name: str
+    place: Place
+    hand: np.ndarray
+    truth: np.ndarray
+    allowed: np.ndarray
+    unit: np.ndarray
+
+    @property
+    def bad(self) -> np.ndarray:
+        """Where the hand is further from the truth than rounding explains."""
+        return exceeds(self.hand, self.truth, self.allowed, self.place.dtype)
+
+    @property
+    def excess(self) -> np.ndarray:
+        """Distance in units of what is allowed; inf where only one of the two is a number."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = abs(self.hand - self.truth) / self.allowed
+        found = np.where(np.isnan(found), np.where(self.bad, np.inf, 0.0), found)
+        return np.where(self.bad, np.maximum(found, 1.0), np.minimum(found, 1.0))
+
+    def path(self, index: int) -> str:
+        """Name of one number, as in ``dx[2, 0]``."""
+        at = np.unravel_index(index, self.hand.shape)
+        return self.name + (f"[{', '.join(str(int(i)) for i in at)}]" if at else "")
+
+
+def exceeds(
+    hand: np.ndarray, truth: np.ndarray, allowed: np.ndarray, dtype: str
+) -> np.ndarray:
+    """Where ``hand`` is not within ``allowed`` of a truth that is a number."""
+    largest = float(ml_dtypes.finfo(dtype).max)
+    with np.errstate(invalid="ignore", over="ignore"):
+        overflowed = np.isinf(hand) & (abs(truth) + allowed >= largest) & (hand * truth > 0)
+        return ~(abs(hand - truth) <= allowed) & np.isfinite(truth) & ~overflowed
+
+
+def comparisons(
+    programs: Programs, quantity: Quantity, place: Place, hand: Found, tolerance: Tolerance
+) -> Iterator[Comparison]:
+    """Compare each leaf of a quantity with autodiff of the reference in float64."""
+    point, others = place.probe.point, place.others
+    truth = programs.truth(quantity, point, others)
+    terms = programs.reference.condition(quantity, point, others)
+    size = max((float(np.max(abs(v.astype(float)), initial=1)) for v in point.cotangent), default=1)
+    for kind, leaves in hand.items():
+        for i, found in enumerate(leaves):
+            dtype, true = _coarser(found.dtype, place.dtype), truth[kind][i]
+            made = Comparison(
+                quantity, kind, i, leaf_name(programs.layout, kind, i, len(leaves)), place,
+                found.astype(np.float64), true,
+                allowed=_rounding(tolerance, dtype, np.maximum(terms[kind][i], abs(true)))
+                + _flushed(dtype) * size + tolerance.atol,
+                unit=ulp.unit(true, dtype),
+            )  # fmt: skip
+            yield _excused(programs, made, tolerance, dtype) if made.bad.any() else made
+
+
+def _rounding(tolerance: Tolerance, dtype: str, terms: np.ndarray) -> np.ndarray:
+    both = _BOTH if dtype == "float64" else 1
+    return tolerance.budget * both * float(ml_dtypes.finfo(dtype).eps) * terms
+
+
+def leaf_name(layout: Layout, kind: str, leaf: int, count: int) -> str:
+    """Name of a leaf: of the output, or of what is differentiated by."""
+    out = "out" if count == 1 else f"out[{leaf}]"
+    if kind in ("value", "tangent"):
+        return out if kind == "value" else f"tangent of {out}"
+    if kind == "second by cotangent":
+        return f"d2 by cotangent of {out}"
+    argument = layout.names[layout.moving[leaf]]
+    return f"d{argument}" if kind == "gradient" else f"d2{argument}"
+
+
+def _excused(
+    programs: Programs, made: Comparison, tolerance: Tolerance, dtype: str
+) -> Comparison:
+    """Allow what is nobody's fault, where something is not allowed yet.
+
+    To the value, what the reference does in the same type: it is the derivative that is judged.
+    Far out, an overflow that the reference has too. To the derivative of a derivative, and to the
+    value, what rounding in its steps does, and in those of the reference in float64.
+    """
+    point, others = made.place.probe.point, made.place.others
+    if made.kind == "value" or made.place.probe.extreme:
+        plain = programs.reference.run(made.quantity, [point], others)[0]
+        plain = plain[made.kind][made.leaf].astype(np.float64)
+        if made.kind == "value":
+            with np.errstate(invalid="ignore"):
+                off = abs(plain - made.truth)
+            made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
+        lost = ~np.isfinite(plain) & ~np.isfinite(made.hand)
+        # There is no truth in this type where both are lost.
+        made = made._replace(truth=np.where(lost, np.nan, made.truth))
+    if made.bad.any() and (tolerance.steps or made.kind in _BY_STEPS):
+        allowed = made.allowed
+        for program, in_dtype in ((programs.hand, dtype), (programs.reference, "float64")):
+            steps = program.steps(made.quantity, point, others)[made.kind][made.leaf]
+            allowed = allowed + _rounding(tolerance, in_dtype, steps)
+        made = made._replace(allowed=allowed)
+    return made
+
+
+def _coarser(a: Any, b: str) -> str:
+    return max((np.dtype(a).name, b), key=lambda name: float(ml_dtypes.finfo(name).eps))
+
+
+def _flushed(dtype: str) -> float:
+    return _LARGEST.get(dtype, _FLUSHED * float(ml_dtypes.finfo(dtype).tiny))

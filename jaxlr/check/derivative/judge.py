@@ -1,0 +1,228 @@
+"""From comparisons to a verdict: second opinions where something is off, and where nothing is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+
+from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
+from jaxlr.check.derivative.opinions import Decision, decide, question, towards
+from jaxlr.check.derivative.plan import Leg
+from jaxlr.check.derivative.programs import Programs
+from jaxlr.check.derivative.quantities import Quantity
+from jaxlr.check.derivative.record import Record, Records
+from jaxlr.check.derivative.report import Finding, Oracle
+from jaxlr.check.oracles import Reading
+from jaxlr.check.report import Verdict
+
+_TRIED = 6  # bad comparisons of a leaf that are looked into until one is decided
+_CONFIRMED = 6  # points at which second derivatives are confirmed
+_RELATIVE = 1e-9  # of the sum of absolute terms, between autodiff and a second oracle
+_SEARCHED = 24  # coordinates in which a disagreement of oracles is looked for
+
+
+class Judge:
+    """One check of one function.
+
+    Parameters
+    ----------
+    programs : Programs
+        The function and its reference.
+    tolerance : Tolerance
+        What rounding may do.
+    confirmations : int
+        Points at which autodiff is confirmed by second oracles where nothing is off.
+    """
+
+    def __init__(self, programs: Programs, tolerance: Tolerance, confirmations: int) -> None:
+        self.programs, self.tolerance = programs, tolerance
+        self.records = Records()
+        self.findings: list[Finding] = []
+        self.failing: list[Comparison] = []
+        self.notes: Counter[str] = Counter()
+        self.points = 0
+        self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
+        self._confirmed: Counter[str] = Counter()
+        self._oracles: dict[str, Counter[str]] = {}
+        self._why: dict[str, Counter[str]] = {}
+
+    def walk(self, leg: Leg) -> None:
+        """Compare at every point of a leg."""
+        found = self.programs.hand.run(
+            leg.quantity, [p.point for p in leg.probes], leg.others, leg.mode
+        )
+        for probe, hand in zip(leg.probes, found, strict=True):
+            place = Place(probe, leg.others, leg.dtype, leg.mode, leg.rows)
+            made = list(comparisons(self.programs, leg.quantity, place, hand, self.tolerance))
+            self.points += 1
+            for comparison in made:
+                self.records.add(comparison)
+            if leg.mode == "jit":
+                self._confirm(leg.quantity, made)
+
+    def close(self) -> None:
+        """Ask second oracles about everything that is off."""
+        for record in self.records.all.values():
+            for group in record.bad.values():
+                self._look_into(record, group)
+        order = (Verdict.WRONG, Verdict.UNDECIDED)
+        self.findings.sort(key=lambda f: (order.index(f.verdict), -f.ulp if f.ulp < np.inf else -np.inf))
+
+    def verdict_of(self, record: Record) -> Verdict:
+        """Verdict on one leaf in one type."""
+        found = {
+            f.verdict for f in self.findings
+            if f.quantity == record.kind and f.path.startswith(record.name) and record.dtype in f.where
+        }  # fmt: skip
+        return next((v for v in (Verdict.WRONG, Verdict.UNDECIDED) if v in found), Verdict.PASS)
+
+    def oracles(self) -> tuple[Oracle, ...]:
+        """How often each oracle was asked."""
+        first = Oracle("autodiff, float64", self.records.comparisons, self._agreeing(), 0)
+        return (
+            first,
+            *(
+                Oracle(
+                    name, sum(counts.values()), counts["agreed"], counts["refused"],
+                    dict(sorted(self._why[name].items())),
+                )
+                for name, counts in self._oracles.items()
+            ),
+        )  # fmt: skip
+
+    def _agreeing(self) -> int:
+        return self.records.comparisons - sum(r.off for r in self.records.all.values())
+
+    def count(self, reading: Reading, truth: float, slack: float) -> None:
+        """Note what an oracle said beside autodiff."""
+        counts = self._oracles.setdefault(reading.oracle, Counter())
+        why = self._why.setdefault(reading.oracle, Counter())
+        if reading.refused:
+            counts["refused"] += 1
+            why[reading.refused] += 1
+        else:
+            agrees = abs(reading.value - truth) <= reading.error + slack
+            counts["agreed" if agrees else "disagreed"] += 1
+
+    def _look_into(self, record: Record, group: Sequence[Comparison]) -> None:
+        """Decide about numbers of one leaf that are off, until one is wrong beyond doubt."""
+        undecided: Finding | None = None
+        for made in sorted(group, key=_by_plainness)[:_TRIED]:
+            index = int(np.argmax(np.where(made.bad, made.excess, -1.0)))
+            decision = self._decide(made, index)
+            if decision.kink:
+                self.notes["not differentiable at " + _input(made.place)] += 1
+            elif decision.verdict is Verdict.PASS:
+                self._note_reference(made, index, decision)
+            elif decision.verdict is Verdict.WRONG:
+                self.findings.append(self._finding(made, index, decision, record.off - 1))
+                self.failing.append(made)
+                return
+            elif undecided is None:
+                undecided = self._finding(made, index, decision, record.off - 1)
+        if undecided is not None:
+            self.findings.append(undecided)
+
+    def _decide(self, made: Comparison, index: int) -> Decision:
+        hand, truth, allowed = (v.ravel()[index] for v in (made.hand, made.truth, made.allowed))
+        if made.kind == "value":  # no derivative: the reference itself is the truth
+            return Decision(Verdict.WRONG, float(truth), ())
+        asked = question(self.programs, made.place, made.kind, made.leaf, index)
+        decision = decide(asked, float(hand), float(truth), float(allowed))
+        for reading in decision.readings:
+            self.count(reading, float(truth), float(allowed))
+        return decision
+
+    def _finding(
+        self, made: Comparison, index: int, decision: Decision, others: int
+    ) -> Finding:
+        hand, allowed, unit = (float(v.ravel()[index]) for v in (made.hand, made.allowed, made.unit))
+        reason = decision.reason or self._kind_of_fault(made, index)
+        return Finding(
+            decision.verdict, made.kind, made.path(index), hand, decision.truth, allowed,
+            abs(hand - decision.truth) / unit if np.isfinite(hand) else np.inf,
+            str(made.place), reason, decision.readings, others,
+        )  # fmt: skip
+
+    def _kind_of_fault(self, made: Comparison, index: int) -> str:
+        """Tell a formula that is right and loses digits from one that is wrong."""
+        hand = made.hand.ravel()[index]
+        if not np.isfinite(hand):
+            return "not a number where the truth is one"
+        if made.kind.startswith("second"):
+            return ""
+        try:
+            steps = self.programs.hand.steps(
+                made.quantity, made.place.probe.point, made.place.others
+            )[made.kind][made.leaf].ravel()[index]
+        except (TypeError, ValueError, NotImplementedError):  # its program is only for its own type
+            return ""
+        eps = made.unit.ravel()[index] / max(abs(made.truth.ravel()[index]), 1e-300)
+        if abs(hand - made.truth.ravel()[index]) > self.tolerance.budget * eps * steps:
+            return ""
+        return (
+            "rounding in its own steps explains it: the formula is right and loses digits here "
+            "(accuracy='steps' accepts that)"
+        )
+
+    def _note_reference(self, made: Comparison, index: int, decision: Decision) -> None:
+        if decision.reference_wrong:
+            truth = made.truth.ravel()[index]
+            self.notes[
+                f"autodiff of the reference is wrong, and the hand right, for {made.name} at "
+                f"{_input(made.place)}: {truth:.9g} instead of {decision.truth:.9g}"
+            ] += 1
+
+    def _confirm(self, quantity: Quantity, made: Sequence[Comparison]) -> None:
+        """Ask second oracles whether autodiff is right, along a random direction."""
+        kind = quantity.__name__
+        if self._confirmed[kind] >= self._confirmations.get(kind, 0):
+            return
+        leaves = [c for c in made if c.kind == kind]
+        if any(c.bad.any() for c in made) or not all(np.isfinite(c.truth).all() for c in leaves):
+            return
+        self._confirmed[kind] += 1
+        rng = np.random.default_rng(self._confirmed[kind])
+        along = [rng.choice([-1.0, 1.0], c.truth.shape) for c in leaves]
+        terms = [c.truth * v for c, v in zip(leaves, along, strict=True)]
+        truth = float(sum(np.sum(v) for v in terms))
+        slack = _RELATIVE * float(sum(np.sum(abs(v)) for v in terms))
+        asked = towards(self.programs, leaves[0].place, kind, along)
+        every = None if self._confirmed[kind] == 1 else 1  # the whole ladder once
+        for reading in islice(asked.ask(), every):
+            self.count(reading, truth, slack)
+            if not reading.refused and abs(reading.value - truth) > reading.error + slack:
+                self._disagreement(leaves, reading, truth)
+                return
+
+    def _disagreement(self, leaves: list[Comparison], reading: Reading, truth: float) -> None:
+        """Autodiff and a second oracle differ where the hand agrees with autodiff: who is right?"""
+        for made in leaves:
+            for index in range(min(made.truth.size, _SEARCHED)):
+                decision = self._decide(made, index)
+                if decision.kink:
+                    self.notes["not differentiable at " + _input(made.place)] += 1
+                    return
+                if decision.reference_wrong and decision.verdict is Verdict.WRONG:
+                    self.findings.append(self._finding(made, index, decision, 0))
+                    return
+        made = leaves[0]
+        self.findings.append(
+            Finding(
+                Verdict.UNDECIDED, made.kind, f"{made.name} along a direction", truth, truth,
+                np.nan, 0.0, str(made.place),
+                f"autodiff says {truth:.9g}, {reading.oracle} {reading.value:.9g} "
+                f"+- {reading.error:.1g}", (reading,),
+            )
+        )  # fmt: skip
+
+
+def _by_plainness(made: Comparison) -> tuple[bool, float]:
+    """Ordinary inputs first, then those where most is off."""
+    return made.place.probe.extreme, -float(np.max(made.excess))
+
+
+def _input(place: Place) -> str:
+    return f"{place.probe.name} ({place.dtype})"
+

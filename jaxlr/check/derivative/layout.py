@@ -1,0 +1,126 @@
+"""The arguments of a function: which of their leaves move, and how to call it with others."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+PyTree = Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Leaves of the arguments, sorted into floating point, other arrays, and all else.
+
+    Attributes
+    ----------
+    tree : PyTreeDef
+        Structure of the tuple of arguments.
+    floats, others : tuple of int
+        Positions of the floating-point leaves, and of arrays of integers, booleans and keys.
+    static : tuple
+        Pairs of position and value of the leaves that are no arrays: handed on as they are.
+    wanted : tuple of bool
+        Of each floating-point leaf, whether the derivative by it is judged.
+    names : tuple of str
+        Of each floating-point leaf, as in ``params.w``.
+    argument : tuple of int
+        Of each floating-point leaf, the argument that it belongs to.
+    """
+
+    tree: Any
+    floats: tuple[int, ...]
+    others: tuple[int, ...]
+    static: tuple[tuple[int, Any], ...]
+    wanted: tuple[bool, ...]
+    names: tuple[str, ...]
+    argument: tuple[int, ...]
+
+    def arguments(self, floats: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:
+        """Arguments with these leaves."""
+        found = dict(self.static)
+        found |= dict(zip(self.floats, floats, strict=True))
+        found |= dict(zip(self.others, others, strict=True))
+        return self.tree.unflatten([found[i] for i in range(len(found))])
+
+    def call(self, f: Callable[..., Any], floats: Sequence[Any], others: Sequence[Any]) -> Any:
+        """Floating-point leaves of what ``f`` returns, as a list; of integers nothing is judged."""
+        return floating(f(*self.arguments(floats, others)))
+
+    @property
+    def moving(self) -> list[int]:
+        """Which of the floating-point leaves are wanted."""
+        return [i for i, wanted in enumerate(self.wanted) if wanted]
+
+
+def floating(tree: PyTree) -> list[Any]:
+    """Floating-point leaves of a tree of arrays."""
+    return [v for v in jax.tree.leaves(tree) if _is_floating(v)]
+
+
+def layout(
+    f: Callable[..., Any], args: tuple[Any, ...], argnums: Sequence[int] | None
+) -> tuple[Layout, list[Any], list[Any]]:
+    """Sort the leaves of ``args``: their layout, the floating-point ones, the other arrays."""
+    chosen = _chosen(args, argnums)
+    found, tree = jax.tree_util.tree_flatten_with_path(args)
+    names = _argument_names(f, len(args))
+    floats, others, static = [], [], []
+    for i, (path, leaf) in enumerate(found):
+        number = path[0].idx
+        name = names[number] + jax.tree_util.keystr(path[1:])
+        if argnums is not None and number in chosen and isinstance(leaf, float):
+            leaf = np.asarray(leaf)
+        if not _is_array(leaf):
+            static.append((i, leaf))
+        elif _is_floating(leaf):
+            floats.append((i, name, number, np.asarray(leaf)))
+        else:
+            others.append((i, leaf))
+    wanted = tuple(number in chosen for _, _, number, _ in floats)
+    if not any(wanted) or not sum(v.size for (*_, v), w in zip(floats, wanted, strict=True) if w):
+        raise ValueError(
+            "nothing to differentiate by: the arguments hold no floating-point array "
+            "(or an empty one)" + ("" if argnums is None else f" among argnums {tuple(argnums)}")
+        )
+    made = Layout(
+        tree,
+        tuple(i for i, *_ in floats),
+        tuple(i for i, _ in others),
+        tuple(static),
+        wanted,
+        tuple(name for _, name, _, _ in floats),
+        tuple(number for _, _, number, _ in floats),
+    )
+    return made, [v for *_, v in floats], [v for _, v in others]
+
+
+def _chosen(args: tuple[Any, ...], argnums: Sequence[int] | None) -> set[int]:
+    if argnums is None:
+        return set(range(len(args)))
+    for i in argnums:
+        if not -len(args) <= i < len(args):
+            raise ValueError(f"argnums names argument {i}, but there are {len(args)} arguments")
+    return {i % len(args) for i in argnums}
+
+
+def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = [p.name for p in parameters if p.kind in plain]
+    return [named[i] if i < len(named) else f"arg{i}" for i in range(count)]
+
+
+def _is_array(v: Any) -> bool:
+    return isinstance(v, jax.Array | np.ndarray | np.generic)
+
+
+def _is_floating(v: Any) -> bool:
+    return _is_array(v) and jnp.issubdtype(v.dtype, jnp.floating)

@@ -1,0 +1,165 @@
+"""A function compiled once for each quantity, and kept for the next check."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from jaxlr.check.derivative.conditioning import condition
+from jaxlr.check.derivative.layout import Layout
+from jaxlr.check.derivative.quantities import Arrays, Point, Quantity, dot
+from jaxlr.check.derivative.steps import condition_of_steps
+
+MODES = ("jit", "eager", "vmap", "scan")
+Found = dict[str, list[np.ndarray]]
+
+
+class Program:
+    """Quantities of one function, in the types of the points or in float64.
+
+    Parameters
+    ----------
+    function : callable
+        Function of arguments.
+    layout : Layout
+        Of the arguments.
+    """
+
+    def __init__(self, function: Callable[..., Any], layout: Layout) -> None:
+        self.function, self.layout = function, layout
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._scalars: dict[Any, Callable[[Array], Array]] = {}
+
+    def ask(self, quantity: Quantity, at: Point, others: list[Any]) -> dict[str, Arrays]:
+        """Quantity at a point, of traced values too."""
+        return quantity(partial(self._of_floats, others), tuple(self.layout.moving), at)
+
+    def run(
+        self, quantity: Quantity, points: Sequence[Point], others: list[Any], mode: str = "jit"
+    ) -> list[Found]:
+        """Quantity at each point, in its types; in modes vmap and scan, at all of them at once."""
+        one = partial(self.ask, quantity)
+        with jax.enable_x64(is_wide(points[0])):
+            if mode == "eager":
+                return [_host(one(_device(p), others)) for p in points]
+            run = self._once((quantity, mode), lambda: jax.jit(_in_mode(one, mode)))
+            if mode == "jit":
+                return [_host(run(_device(p), others)) for p in points]
+            stacked = jax.tree.map(lambda *v: jnp.stack(v), *map(_device, points))
+            together = _host(run(stacked, others))
+            return [jax.tree.map(lambda v, i=i: v[i], together) for i in range(len(points))]
+
+    def condition(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
+        """Sum of the absolute values of the terms of each number; see `conditioning`."""
+        return self._size(condition, quantity, point, others)
+
+    def steps(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
+        """What rounding in each step of the program does, per unit of it; see `steps`."""
+        return self._size(condition_of_steps, quantity, point, others)
+
+    def scalar(self, point: Point, others: list[Any]) -> tuple[Callable[[Array], Array], Array]:
+        """``<cotangent, function(floats)>`` as a function of one vector of both, and the vector.
+
+        The same function for all points of the same shapes, so that it is compiled once.
+        """
+        at = wide(point)
+        with jax.enable_x64(True):
+            x, unravel = ravel_pytree((at.floats, at.cotangent))
+        key = (
+            tuple(np.shape(v) for v in (*at.floats, *at.cotangent)),
+            tuple(np.asarray(v).tobytes() for v in others if not _is_key(v)),
+        )
+
+        def scalar(x: Array) -> Array:
+            floats, cotangent = unravel(x)
+            return dot(cotangent, self._of_floats(others, floats))
+
+        return self._scalars.setdefault(key, scalar), x
+
+    def _of_floats(self, others: list[Any], floats: Sequence[Array]) -> Arrays:
+        return self.layout.call(self.function, floats, others)
+
+    def _size(
+        self, of: Callable[..., Any], quantity: Quantity, point: Point, others: list[Any]
+    ) -> Found:
+        def size(at: Point, others: list[Any]) -> dict[str, Arrays]:
+            return of(quantity, partial(self._of_floats, others), tuple(self.layout.moving), at)
+
+        with jax.enable_x64(True):
+            run = self._once((quantity, of), lambda: jax.jit(size))
+            return _host(run(_device(wide(point)), others))
+
+    def _once(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        if key not in self._compiled:
+            self._compiled[key] = make()
+        return self._compiled[key]
+
+
+class Programs(NamedTuple):
+    """A function with its derivative by hand, and its reference."""
+
+    hand: Program
+    reference: Program
+
+    @property
+    def layout(self) -> Layout:
+        """Return the layout of their arguments."""
+        return self.hand.layout
+
+    def truth(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
+        """Quantity of the reference by autodiff in float64."""
+        return self.reference.run(quantity, [wide(point)], others)[0]
+
+
+def programs(f: Callable[..., Any], reference: Callable[..., Any], layout: Layout) -> Programs:
+    """Programs of a pair; those of an earlier check, if it was of the same."""
+    return Programs(_program(f, layout), _program(reference, layout))
+
+
+def _program(function: Callable[..., Any], layout: Layout) -> Program:
+    try:
+        return _kept(function, layout)
+    except TypeError:  # an argument that is no array and cannot be hashed
+        return Program(function, layout)
+
+
+@lru_cache(maxsize=32)
+def _kept(function: Callable[..., Any], layout: Layout) -> Program:
+    return Program(function, layout)
+
+
+def wide(point: Point) -> Point:
+    """Return the point in float64, on the host."""
+    return jax.tree.map(lambda v: np.asarray(v).astype(np.float64), point)
+
+
+def is_wide(tree: Any) -> bool:
+    """Whether anything needs float64; else the user's own setting stays as it is."""
+    return jax.config.jax_enable_x64 or any(  # pyright: ignore
+        v.dtype == np.float64 for v in jax.tree.leaves(tree)
+    )
+
+
+def _in_mode(one: Callable[..., Any], mode: str) -> Callable[..., Any]:
+    if mode == "jit":
+        return one
+    if mode == "vmap":
+        return jax.vmap(one, in_axes=(0, None))
+    return lambda points, others: jax.lax.map(lambda p: one(p, others), points)
+
+
+def _device(point: Point) -> Point:
+    return jax.tree.map(jnp.asarray, point)
+
+
+def _host(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree)
+
+
+def _is_key(v: Any) -> bool:
+    return isinstance(v, jax.Array) and jnp.issubdtype(v.dtype, jax.dtypes.extended)

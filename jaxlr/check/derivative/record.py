@@ -1,0 +1,77 @@
+"""What is kept of all comparisons: counts, the worst, the sharpest for canaries, the bad ones."""
+
+import numpy as np
+
+from jaxlr.check.derivative.canaries import canaries, floor, visibility
+from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.report import Node
+from jaxlr.check.report import Verdict
+
+_KEPT = 8  # comparisons of a leaf in which canaries are planted
+_LARGE = 100_000  # numbers of a leaf, of which fewer are kept
+_BAD = 16  # of a leaf, type and mode, that are looked into
+
+Key = tuple[str, str, str]  # kind, name, dtype
+
+
+class Record:
+    """Comparisons of one leaf in one type."""
+
+    def __init__(self, kind: str, name: str, dtype: str) -> None:
+        self.kind, self.name, self.dtype = kind, name, dtype
+        self.compared, self.off = 0, 0
+        self.worst = self.ulp = 0.0
+        self.bad: dict[str, list[Comparison]] = {}
+        self._sharpest: list[Comparison] = []
+
+    def add(self, made: Comparison) -> None:
+        """Count one comparison, and keep it if it is bad, or sharper than those that are kept."""
+        bad, known = made.bad, np.isfinite(made.truth)
+        self.compared += int(known.sum())
+        self.off += int(bad.sum())
+        self.worst = max(self.worst, float(np.max(made.excess, initial=0.0)))
+        with np.errstate(invalid="ignore"):
+            off = np.where(known & ~np.isinf(made.hand), abs(made.hand - made.truth) / made.unit, 0)
+        self.ulp = max(self.ulp, float(np.nanmax(np.where(bad & np.isnan(off), np.inf, off), initial=0)))
+        if bad.any():
+            seen = self.bad.setdefault(f"{made.place.mode}, {made.place.rows}", [])
+            if len(seen) < _BAD:
+                seen.append(made)
+        elif known.any():
+            kept = _KEPT if made.truth.size < _LARGE else 2
+            self._sharpest = sorted([*self._sharpest, made], key=visibility)[-kept:]
+
+    @property
+    def passed(self) -> list[Comparison]:
+        """The sharpest comparisons that found nothing wrong."""
+        return self._sharpest
+
+    @property
+    def zero(self) -> bool:
+        """Whether the truth was 0 wherever it was looked at."""
+        return not self.bad and not any(np.any(c.truth != 0) for c in self._sharpest)
+
+    def node(self, verdict: Verdict) -> Node:
+        """Row of the report."""
+        planted = {c.fault: c.caught for c in canaries(self.name, self._sharpest)}
+        return Node(
+            self.name, self.kind, self.dtype, self.compared, self.worst, self.ulp,
+            floor(self._sharpest), planted, verdict,
+        )  # fmt: skip
+
+
+class Records:
+    """All leaves of all quantities."""
+
+    def __init__(self) -> None:
+        self.all: dict[Key, Record] = {}
+
+    def add(self, made: Comparison) -> None:
+        """Count a comparison where it belongs."""
+        key = (made.kind, made.name, made.place.dtype)
+        self.all.setdefault(key, Record(*key)).add(made)
+
+    @property
+    def comparisons(self) -> int:
+        """How many numbers were compared."""
+        return sum(r.compared for r in self.all.values())

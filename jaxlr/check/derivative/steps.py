@@ -1,0 +1,69 @@
+"""What rounding in every step of a program does to its result, not only in its inputs.
+
+Autodiff of a derivative by hand differentiates the program, and a program may take steps that
+lose digits (1 - a, near a = 1) which its inputs determine well. In an accurate derivative that is
+a fault; in the derivative of a derivative, which nobody wrote, it is what autodiff does. So this
+is what second derivatives are held to, and first ones if the user asks for it. It also tells a
+formula that is right and loses digits from one that is wrong.
+
+The program runs in float64 with every floating-point result of its jaxpr moved by a relative
+2^-30, up or down: so far do the results move for each unit of rounding.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.core import ClosedJaxpr, JaxprEqn
+
+from jaxlr.check.derivative.quantities import Arrays, Function, Point, Quantity
+from jaxlr.check.graph.evaluate import CALLS, LOOPS, bind, inner, loop, run
+
+_DRAWS = 12
+_MOVE = 2.0**-30  # float64 resolves its effect to 7 digits
+_SIGNS = 2**14  # random signs, of which every result takes some
+
+
+def condition_of_steps(
+    quantity: Quantity, f: Function, moving: tuple[int, ...], at: Point
+) -> dict[str, Arrays]:
+    """Most that each number of a quantity moves when each step does, per unit of rounding."""
+    closed, shape = jax.make_jaxpr(lambda p: quantity(f, moving, p), return_shape=True)(at)
+    leaves = jax.tree.leaves(at)
+    exact = run(closed, leaves, lambda eqn, values: None)
+
+    def moved(signs: Array) -> list[Array]:
+        found = _Shaken(signs).run(closed, leaves)
+        return [jnp.abs(v - e) / _MOVE for v, e in zip(found, exact, strict=True)]
+
+    signs = np.random.default_rng(1).choice([-_MOVE, _MOVE], (_DRAWS, _SIGNS))
+    found = jax.lax.map(moved, jnp.asarray(signs))
+    return jax.tree.structure(shape).unflatten([jnp.nan_to_num(jnp.nanmax(v, 0)) for v in found])
+
+
+class _Shaken:
+    """A run of a jaxpr in which every floating-point result is moved a little."""
+
+    def __init__(self, signs: Array) -> None:
+        self._signs = signs
+        self._offsets = np.random.default_rng(2)
+
+    def run(self, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
+        return run(closed, args, self._visit)
+
+    def _visit(self, eqn: JaxprEqn, values: list[Any]) -> list[Any]:
+        if eqn.primitive in CALLS:
+            return self.run(inner(eqn), values)
+        if eqn.primitive in LOOPS:
+            return loop(eqn, values, self.run)
+        return [self._moved(v) for v in bind(eqn, values)]
+
+    def _moved(self, v: Any) -> Any:
+        if not jnp.issubdtype(v.dtype, jnp.floating):
+            return v
+        offset = int(self._offsets.integers(_SIGNS))
+        signs = jnp.resize(jnp.roll(self._signs, offset)[: max(1, v.size)], v.shape)
+        return v * (1 + signs.astype(v.dtype))
