@@ -299,14 +299,14 @@ def oracle_error(form: Format, found: dict[str, Tally]) -> tuple[float, str]:
 def print_table(form: Format, found: dict[str, Tally]) -> None:
     """Print one line for each piece."""
     print(
-        f"{'':12}{'worst ULP':>10}{'at z':>17}{'budget':>8}{'mean':>8}{'> 1/2':>14}{'> 1':>14}"
+        f"{'':12}{'worst ULP':>10}{'at z':>17}{'budget':>9}{'mean':>8}{'> 1/2':>14}{'> 1':>14}"
         f"{'> 2':>12}{'not finite':>12}{'reversals':>11}"
     )
     for name, t in found.items():
         beyond = f"{t.beyond[0]:14,}{t.beyond[1]:14,}{t.beyond[2]:12,}"
         note = f"   ({t.relative:.3g} of itself)" if t.relative else ""
         print(
-            f"{name:12}{t.worst:10.3f}{t.z:17.9g}{budget_of(name, form):8.4g}"
+            f"{name:12}{t.worst:10.3f}{t.z:17.9g}{budget_of(name, form):9.5g}"
             f"{t.total / max(t.middle, 1):8.4f}{beyond}{t.infinite:12,}{t.reversals:11,}{note}"
         )
 
