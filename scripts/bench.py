@@ -8,8 +8,8 @@
 
 Contenders run interleaved, round after round, so that a busy machine is busy for all of them;
 times are medians, and +- is half the distance between the quartiles. Memory, and what a fresh
-process takes, is measured in a process of its own. Install torch, glum or scikit-learn-intelex
-beside jaxlr to have them take part.
+process takes, is measured in a process of its own. Install torch, glum, chex or
+scikit-learn-intelex beside jaxlr to have them take part.
 """
 
 import argparse

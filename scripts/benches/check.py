@@ -4,8 +4,8 @@ The wrong ones are the faults of tests/zoo, the right ones its species in four t
 called as its documentation says, on a rule for `jax.custom_vjp` and ordinary arguments:
 
 - ``check_grads`` of `jax.test_util` and ``assert_numerical_grads`` of chex with their own
-  tolerances, in reverse mode, for a custom_vjp has no other; order 1, and order 2 where the rule
-  has one.
+  tolerances, in reverse mode, for a custom_vjp has no other; order 1, and ``check_grads`` once more
+  in order 2 where the rule has one.
 - ``check_grad`` of SciPy on all arguments in one row and ``sum(c out)`` with random c. It knows
   float64 alone, and returns a distance: wrong is one beyond 1e-3 of the gradient's norm.
 - `jaxlr.check_derivatives` with the undecorated twin of the rule as its reference, both levels.
