@@ -3,19 +3,20 @@
     .venv/bin/python scripts/bench.py gradient    # loss and gradient of all rows
     .venv/bin/python scripts/bench.py fit         # one model, to the optimum
     .venv/bin/python scripts/bench.py many        # many models in one call
+    .venv/bin/python scripts/bench.py check       # judges of derivatives
     .venv/bin/python scripts/bench.py import      # what `import jaxlr` adds to `import jax`
 
 Contenders run interleaved, round after round, so that a busy machine is busy for all of them;
 times are medians, and +- is half the distance between the quartiles. Memory, and what a fresh
-process takes, is measured in a process of its own. Install torch, glum or scikit-learn-intelex
-beside jaxlr to have them take part.
+process takes, is measured in a process of its own. Install torch, glum, chex or
+scikit-learn-intelex beside jaxlr to have them take part.
 """
 
 import argparse
 import os
 from collections.abc import Callable
 
-from benches import fit, gradient, imports, many
+from benches import check, fit, gradient, imports, many
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, imports):
+    for module in (gradient, fit, many, check, imports):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
     if arguments.command != "import":
