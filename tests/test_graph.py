@@ -132,6 +132,7 @@ def test_a_rule_where_it_cannot_be_taken_off_is_an_error():
     from jax.custom_batching import custom_vmap
 
     f = custom_vmap(lambda x: wave(x, x))
+    f.def_vmap(lambda size, batched, x: (wave(x, x), batched[0]))
     with pytest.raises(ValueError, match="inside custom_vmap_call"):
         body(lambda x: f(x))(numbers(1.0))
     (rule,) = rules(lambda x: f(x), (numbers(1.0),))
@@ -145,7 +146,7 @@ def test_every_rule_is_found_with_what_reaches_it():
         "everywhere/scan[body]/cond[branch 0]/power",
         "everywhere/scan[body]/cond[branch 1]/wave",
         "everywhere/while[body]/wave",
-        "everywhere/<lambda>/checkpoint/wave",
+        "everywhere/<lambda>/remat/wave",
         "everywhere/wave",
     }
     in_scan = found["everywhere/scan[body]/cond[branch 0]/power"]
@@ -153,7 +154,7 @@ def test_every_rule_is_found_with_what_reaches_it():
     np.testing.assert_allclose(np.ravel(in_scan.args), [first, 2 * first**2], rtol=1e-6)
     scalar = found["everywhere/while[body]/wave"]
     assert scalar.reached == 4  # once in a branch, twice in the loop, once under jit
-    assert scalar is found["everywhere/<lambda>/checkpoint/wave"]
+    assert scalar is found["everywhere/<lambda>/remat/wave"]
     assert found["everywhere/wave"].args[0][0].shape == (1,)
 
 
@@ -295,45 +296,91 @@ def test_a_name_of_two_values_and_a_node_of_none_are_errors():
         locate(f, (1.0,), jnp.ones(()), {}, allowed)
 
 
-WRONG = {
-    "right": (lambda h: h, {}),
+def same(v):
+    return v
+
+
+WRONG = {  # what is done to which node, and what that makes of the others
+    "nothing": ("dz", same, {}),
     "one element": (
-        lambda h: h | {"dz": h["dz"].at[2, 1].add(1.0)},
+        "dz",
+        lambda v: v.at[2, 1].add(1.0),
         {"dz": "wrong here", "dX": "inherited", "dparams['W']": "inherited"},
     ),
     "nan": (
-        lambda h: h | {"dz": h["dz"].at[2, 1].set(jnp.nan)},
-        {"dz": "wrong here"},
+        "dz",
+        lambda v: v.at[2, 1].set(jnp.nan),
+        {"dz": "wrong here", "dX": "inherited", "dparams['W']": "inherited"},
     ),
-    "a leaf of the arguments": (
-        lambda h: h | {"dparams": h["dparams"] | {"v": -h["dparams"]["v"]}},
-        {"dparams['v']": "wrong here"},
+    "a leaf of the arguments": ("dparams['v']", jnp.negative, {"dparams['v']": "wrong here"}),
+    "a leaf in one place": ("dX", lambda v: v.at[0, 0].multiply(1.001), {"dX": "wrong here"}),
+    "the shape": ("dX", jnp.transpose, {"dX": "wrong here"}),
+    "the cotangent": (
+        "dout",
+        lambda v: 2 * v,
+        {"dout": "wrong here"}
+        | dict.fromkeys(("da", "dz", "dparams['W']", "dparams['v']", "dX"), "inherited"),
     ),
-    "the cotangent": (lambda h: h | {"dout": 2 * h["dout"]}, {"dout": "wrong here"}),
-    "the shape": (lambda h: h | {"dX": h["dX"].T}, {"dX": "wrong here"}),
 }
+
+
+def model_by_hand(params, X, c, node, change):
+    def at(name, v):
+        return change(v) if name == node else v
+
+    z = X @ params["W"]
+    dout = at("dout", c)
+    dv = at("dparams['v']", jnp.maximum(z, 0).T @ dout)
+    da = at("da", dout[:, None] * params["v"][None])
+    dz = at("dz", da * (z > 0).astype(z.dtype))
+    dX, dW = at("dX", dz @ params["W"].T), at("dparams['W']", X.T @ dz)
+    return {"dparams": {"W": dW, "v": dv}, "dX": dX, "dz": dz, "da": da, "dout": dout}
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_and_what_inherits(dtype, case):
-    args, cotangent = of_model(dtype)
-    f = lambda params, X, k: model(params, X, k)["out"]  # noqa: E731
+    (params, X, k), cotangent = of_model(dtype)
     c = cotangent["out"]
-    _, pull = jax.vjp(lambda params, X: f(params, X, args[2]), *args[:2])
-    nodes = true_nodes(f, args, c)
-    change, statuses = WRONG[case]
-    hand = change({**nodes, **dict(zip(("dparams", "dX"), pull(c), strict=True))})
-    found = {v.node: v for v in locate(f, args, c, hand, lambda _, v: 1e-5 * (abs(v) + 1))}
+    node, change, statuses = WRONG[case]
+    hand = model_by_hand(params, X, c, node, change)
+    named = lambda params, X, k: model(params, X, k)["out"]  # noqa: E731
+    allowed = lambda _, truth: 1e-5 * (abs(truth) + 1)  # noqa: E731
+    found = {v.node: v for v in locate(named, (params, X, k), c, hand, allowed)}
     assert list(found) == ["dout", "da", "dz", "dparams['W']", "dparams['v']", "dX"]
-    for node, status in statuses.items():
-        assert found[node].status == status, found[node]
-    if case != "nan":
-        assert {n for n, v in found.items() if v.status != "right"} == set(statuses)
+    assert {n: v.status for n, v in found.items() if v.status != "right"} == statuses
     if case == "one element":
         assert found["dz"].index == (2, 1)
         assert found["dz"].hand - found["dz"].truth == pytest.approx(1.0)
     if case == "the shape":
         assert "shape (3, 5)" in found["dX"].reason
+
+
+def test_arguments_without_a_name_are_known_by_their_place():
+    found = expected_nodes(lambda *v: v[0] * v[1], (numbers(2.0), 3.0), numbers(1.0), {})
+    assert {node: float(v) for node, v in found.items()} == {"d0": 3.0, "d1": 2.0}
+
+
+def loop(x, r):
+    u = name(2 * x, "u")
+    return name(jax.lax.scan(lambda h, u: (r * h + u, r * h + u), 0 * u[0], u)[1], "out")
+
+
+@pytest.mark.parametrize("fault", ["du", "dr"])
+def test_of_values_that_enter_one_loop_the_first_to_be_wrong_is_named(fault):
+    with jax.enable_x64(True):
+        x, r, c = jnp.arange(1.0, 5.0), jnp.asarray(0.5), jnp.ones(4)
+        h = np.asarray(loop(x, r))
+        du = np.zeros(4)
+        for t in range(3, -1, -1):
+            du[t] = 1 + (0.5 * du[t + 1] if t < 3 else 0)
+        du = du * (1.01 if fault == "du" else 1)
+        dr = np.sum(du[1:] * h[:-1]) * (1.01 if fault == "dr" else 1)  # made from du
+        hand = {"dout": c, "du": du, "dr": dr, "dx": 2 * du}
+        found = locate(loop, (x, r), c, hand, lambda _, v: 1e-9 * abs(v))
+    wrong = [v.node for v in found if v.status == "wrong here"]
+    inherited = {v.node for v in found if v.status == "inherited"}
+    assert wrong == [fault]
+    assert inherited == ({"dx", "dr"} if fault == "du" else set())
 
 
 def test_the_cotangent_is_a_node_where_the_result_has_no_name():

@@ -161,7 +161,7 @@ class Graph:
         pull = jax.vjp(pieces, given, zeros)[1]
         by_argument, by_name = pull((cotangent, dict(cut)))
         nodes = {f"d{name}": by_name[name] for name in self.names}
-        return nodes | {path: v for path, v in by_argument.items() if path not in nodes}
+        return nodes | {p: by_argument[p] for p in self.arguments if p not in nodes}
 
     def loop_mates(self) -> list[Names]:
         """Nodes that enter the same loop."""
