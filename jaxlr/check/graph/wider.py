@@ -17,7 +17,6 @@ _WIDE = {"f": np.float64, "c": np.complex128}
 
 def undecorated(closed: ClosedJaxpr, wide: ClosedJaxpr | None) -> Callable[..., list[Array]]:
     """Evaluate what a rule is for, without rules; ``wide`` is the same as traced in float64."""
-
     wide = None if wide is None or _has_narrow(wide.jaxpr) else wide
 
     def fits(which: ClosedJaxpr, values: Sequence[Any]) -> bool:
