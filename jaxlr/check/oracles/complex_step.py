@@ -27,6 +27,7 @@ _SAME = 1e-9  # how far the real part may be from the function, relative
 _STEPS = 2.0**-664 * np.array([1, 1.1, 1.3, 1.7, 2.0**120 * 1.1, 2.0**364 * 1.9])
 _AROUND = np.arange(-4, 5)
 _SPACINGS = 2.0**-40, 2.0**-26, 2.0**-13  # of points around, relative
+_DIFFERENCES = 4, 5, 6, 7
 _ALL_STEPS = np.append(_STEPS, np.full(len(_SPACINGS) * len(_AROUND), _STEPS[0]))
 _SHIFTS = np.append(0 * _STEPS, np.outer(_SPACINGS, _AROUND))
 
@@ -129,11 +130,14 @@ def _noise(around: np.ndarray) -> float:
     """Measure the rounding of slopes close by: what high differences leave of a smooth function.
 
     Of numbers with independent errors the k-th difference has sqrt((2k)! / k!^2) as much; of the
-    orders, the one that leaves least.
+    orders, the one that leaves least. Where the others leave much more, the points are too far
+    apart to show rounding.
     """
     found = 0.0
     for row in around:
         if np.isfinite(row).all():
-            sizes = [abs(np.diff(row, k)).max() / math.comb(2 * k, k) ** 0.5 for k in (4, 5, 6)]
-            found = max(found, min(sizes))
+            sizes = [abs(np.diff(row, k)).max() / math.comb(2 * k, k) ** 0.5 for k in _DIFFERENCES]
+            least, next_to_it, *_ = sorted(sizes)
+            if next_to_it <= 8 * least:
+                found = max(found, least)
     return found

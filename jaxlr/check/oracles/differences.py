@@ -107,8 +107,8 @@ def bends(f: Function, x: ArrayLike, pairs: ArrayLike) -> list[Reading]:
     x = vector(x)
     units, powers = unit(vectors(pairs, x, order=2))
     ladders = np.array([_two_ladders(x, *pair) for pair in units]).reshape(-1, 2, _RUNGS, 2)
-    steps = ladders.reshape(-1, 2 * _RUNGS, 1, 2) * _NINE[1:]
-    steps = np.append(np.zeros((len(units), 1, 2)), steps.reshape(len(units), -1, 2), axis=1)
+    steps = (ladders[..., None, :] * _NINE[1:]).reshape(-1, 16 * _RUNGS, 2)
+    steps = np.append(np.zeros((len(units), 1, 2)), steps, axis=1)
     values, _, off = traced(f, x).values(x, units, steps)
     found = []
     for pair, steps_of, y, o in zip(units, ladders, values, off, strict=True):
@@ -124,7 +124,7 @@ def bends(f: Function, x: ArrayLike, pairs: ArrayLike) -> list[Reading]:
 
 def steps_along(h: np.ndarray) -> np.ndarray:
     """Return 0 and ``h`` (m, rungs) with both signs, of shape (m, 1 + 2 rungs, 1)."""
-    both = (h[..., None] * _SIDES).reshape(len(h), -1)
+    both = (h[..., None] * _SIDES).reshape(len(h), 2 * _RUNGS)
     return np.append(np.zeros((len(h), 1)), both, axis=1)[..., None]
 
 

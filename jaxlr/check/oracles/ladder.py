@@ -138,7 +138,8 @@ def _best(rungs: Rungs) -> tuple[float, float, bool]:
     seen = abs(rungs.sides[: k + 1]).max()
     small = error[k] <= 1e-6 * seen or error[k] <= 2 * plain[k]
     is_zero = bool(abs(value[k]) <= error[k] and small)
-    hidden = _hidden(rungs) / rungs.size[k] if is_zero else 0.0
+    stands_still = is_zero and not rungs.sides[k].any()
+    hidden = _hidden(rungs) / rungs.size[k] if stands_still else 0.0
     return value[k], error[k] + hidden, is_zero
 
 
