@@ -194,12 +194,12 @@ def badly_scaled(x):
 
 def moved(x):
     padded = jnp.pad(jnp.flip(x), (1, 2))[::2]
-    return (jnp.concatenate([padded, x[3:]]) ** 3).sum() + jnp.cumsum(x).prod() * x[
+    return (jnp.concatenate([padded, x[3:]]) ** 3).sum() + jnp.cumsum(x)[4] * x[
         jnp.array([2, 0])
     ].sum()
 
 
-WITH_COMPLEX = [matrices, layer_norm, recurrence, powers]
+WITH_COMPLEX = [matrices, layer_norm, recurrence, powers, moved]
 ALL = [*WITH_COMPLEX, jax.nn.logsumexp, lambda x: jax.nn.logsumexp(x) - x[0]]
 
 
