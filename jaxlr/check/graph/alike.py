@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.extend.core import JaxprEqn
-from jax.extend.core.primitives import jit_p
+from jax.extend.core.primitives import jit_p, remat_p
 
 from jaxlr.check.graph.evaluate import RULES, bind, inner
 
@@ -16,6 +16,8 @@ def label(eqn: JaxprEqn) -> str:
     """Return what a path calls an equation."""
     if eqn.primitive is jit_p:
         return eqn.params["name"]
+    if eqn.primitive is remat_p:
+        return "remat"
     if eqn.primitive not in RULES:
         return eqn.primitive.name
     source = getattr(getattr(inner(eqn).jaxpr, "debug_info", None), "func_src_info", None)

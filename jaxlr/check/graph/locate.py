@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 
+from jaxlr.check.graph.loops import Names
 from jaxlr.check.graph.nodes import Graph, PyTree, argument_names
 
 Allowed = Callable[[str, np.ndarray], Any]
@@ -78,6 +80,9 @@ def locate(
     ``2^-26``, up or down, and the largest of eight such changes scaled to the type of the hand.
     A sum of cancelling terms so gets what its terms lose, however wrong they are.
 
+    Values that enter one loop have gradients from one sweep back, and by hand one of them is often
+    made from another. Of several such that are wrong, the one computed last is named.
+
     Examples
     --------
     >>> import jax.numpy as jnp
@@ -99,6 +104,7 @@ def locate(
     off = {k: _off(v, truth[k], allowed(k, truth[k])) for k, v in shaped.items()}
     wrong = [k for k, v in off.items() if not np.all(v <= 1)]
     step = _Step(graph, out, shaped) if wrong else None
+    mates = graph.loop_mates() if wrong else []
     found: list[NodeVerdict] = []
     for node in _backward(graph, truth):
         if node not in by_hand:
@@ -114,6 +120,14 @@ def locate(
                 found.append(verdict)
             elif step.explains(node, shaped[node], truth[node], allowed):
                 found.append(replace(verdict, status="inherited"))
+            elif first := _first_of_loop(node, mates, found):
+                found.append(
+                    replace(
+                        verdict,
+                        status="inherited",
+                        reason=f"enters the loop that {first} does: one sweep back makes both",
+                    )
+                )
             else:
                 found.append(verdict)
     rest = [NodeVerdict(f"d{k}", "not checked", reason=v) for k, v in graph.left_out.items()]
@@ -126,21 +140,18 @@ class _Step:
     def __init__(self, graph: Graph, out: list[Any], hand: dict[str, np.ndarray]) -> None:
         cut = graph.cuts(hand)
         self.expected = _numpy(graph.gradients(graph.leaves, out, cut))
-        rng = np.random.default_rng(5)
+        given = graph.leaves, out, cut
+        tiny = jax.tree.map(_signs(np.random.default_rng(5)), given)
 
-        def moved(v: Any) -> Any:
-            if not jnp.issubdtype(v.dtype, jnp.inexact):
-                return v
-            signs = jnp.asarray(rng.choice([-1.0, 1.0], v.shape), v.dtype)
-            return v * (1 + jnp.asarray(_NEARBY, v.dtype) * signs)
+        def nearby(tiny: Any) -> dict[str, Array]:
+            near = jax.tree.map(lambda v, u: v if u is None else v + v * u, given, tiny)
+            return graph.gradients(*near)
 
-        changes = {k: np.zeros(v.shape) for k, v in self.expected.items()}
-        for _ in range(_MOVES):
-            near = jax.tree.map(moved, (graph.leaves, out, cut))
-            for k, v in _numpy(graph.gradients(*near)).items():
-                with np.errstate(invalid="ignore"):
-                    changes[k] = np.fmax(changes[k], abs(v - self.expected[k]))
-        self.change = {k: v / _NEARBY for k, v in changes.items()}
+        self.change = {}
+        with np.errstate(invalid="ignore"):
+            for node, v in _numpy(jax.vmap(nearby)(tiny)).items():
+                change = abs(v - self.expected[node]) / _NEARBY
+                self.change[node] = np.fmax.reduce(change, initial=0.0)
 
     def explains(self, node: str, hand: np.ndarray, truth: np.ndarray, allowed: Allowed) -> bool:
         """Whether a gradient by hand is what its consumers make it, but for rounding."""
@@ -151,6 +162,17 @@ class _Step:
         bound = np.fmax(bound, at_both) + _FLUSHED * float(info.smallest_normal)
         nothing = np.isnan(expected) & np.isnan(hand)
         return bool(np.all(nothing | (_off(hand, expected, bound) <= 1)))
+
+
+def _signs(rng: np.random.Generator) -> Callable[[Any], Array | None]:
+    """Make relative changes of the elements of an array, one of each for every move."""
+
+    def signs(v: Any) -> Array | None:
+        if not jnp.issubdtype(v.dtype, jnp.inexact):
+            return None
+        return jnp.asarray(_NEARBY * rng.choice([-1.0, 1.0], (_MOVES, *v.shape)), v.dtype)
+
+    return signs
 
 
 def _verdict(node: str, hand: np.ndarray, truth: np.ndarray, off: np.ndarray) -> NodeVerdict:
@@ -176,6 +198,12 @@ def _off(hand: np.ndarray, truth: np.ndarray, allowed: Any) -> np.ndarray:
         gap = np.where(overflowed | (wide == truth), 0.0, abs(wide - truth))
         off = np.where(gap == 0, 0.0, gap / np.asarray(allowed, np.float64))
     return np.where(np.isnan(off) & ~np.isnan(truth), np.inf, off)
+
+
+def _first_of_loop(node: str, mates: list[Names], found: list[NodeVerdict]) -> str | None:
+    """Return a node that is wrong and enters the same loop: what it does to others is not known."""
+    together = frozenset[str]().union(*(loop for loop in mates if node in loop))
+    return next((v.node for v in found if v.status == "wrong here" and v.node in together), None)
 
 
 def _backward(graph: Graph, truth: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from jax.extend.core.primitives import name_p
 
 from jaxlr.check.graph.body import is_array, name_of, trace
 from jaxlr.check.graph.evaluate import CALLS, inner, run
+from jaxlr.check.graph.loops import Names, loop_mates
 
 PyTree = Any
 
@@ -160,7 +161,14 @@ class Graph:
         pull = jax.vjp(pieces, given, zeros)[1]
         by_argument, by_name = pull((cotangent, dict(cut)))
         nodes = {f"d{name}": by_name[name] for name in self.names}
-        return nodes | {path: v for path, v in by_argument.items() if path not in nodes}
+        return nodes | {p: by_argument[p] for p in self.arguments if p not in nodes}
+
+    def loop_mates(self) -> list[Names]:
+        """Nodes that enter the same loop."""
+        at = {i: frozenset({path}) for path, i in self.arguments.items()}
+        return loop_mates(
+            self.closed.jaxpr, [at.get(i, frozenset()) for i in range(len(self.leaves))]
+        )
 
 
 class _Cutter:

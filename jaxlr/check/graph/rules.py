@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
@@ -12,7 +13,6 @@ from jax.extend.core.primitives import cond_p, scan_p, while_p
 from jaxlr.check.graph.alike import behaviour, differentiable, label
 from jaxlr.check.graph.body import (
     body,
-    inlined,
     is_rule,
     name_of,
     rules_within,
@@ -27,7 +27,7 @@ from jaxlr.check.graph.evaluate import (
     split_scan,
     split_while,
 )
-from jaxlr.check.graph.wider import wider
+from jaxlr.check.graph.wider import undecorated, widened
 
 __all__ = ["Rule", "body", "rules", "without_rules"]
 
@@ -37,10 +37,11 @@ class Rule:
     """A custom rule as it is called inside a function.
 
     ``call(*arrays)`` has the rule, ``body(*arrays)`` has not; both return a list of arrays.
-    ``body`` takes float64 too where ``call`` was float32. ``args`` are the arrays of its calls:
-    of ``reached`` calls the first and the last ones. It is empty where no call was seen, in a
-    branch not taken or inside something that is not looked into. ``places`` are the paths of
-    all equations that are this rule, ``path`` is the first.
+    ``body`` takes float64 too where ``call`` was float32: as ``f`` has it for float64, or, if
+    ``f`` casts to less, with everything in it widened, and then rules of JAX's own are lost.
+    ``args`` are the arrays of its calls: of ``reached`` calls the first and the last ones. It is
+    empty where no call was seen, in a branch not taken or inside something that is not looked
+    into. ``places`` are the paths of all equations that are this rule, ``path`` is the first.
     """
 
     name: str
@@ -62,6 +63,7 @@ class _Seen:
     first: list[tuple[Any, ...]] = field(default_factory=list)
     last: list[tuple[Any, ...]] = field(default_factory=list)
     reached: int = 0
+    wide: ClosedJaxpr | None = None
 
     def add(self, values: Sequence[Any], keep: int) -> None:
         """Keep a call: half of ``keep`` from the start, the other half from the end."""
@@ -113,7 +115,10 @@ def rules(f: Callable[..., Any], args: Sequence[Any], *, keep: int = 16) -> list
     for eqn, path in _declared(closed.jaxpr, name_of(f)):
         seen.setdefault(id(eqn), _Seen(eqn, f"{path}/{label(eqn)}"))
     run(closed, leaves, _Walk(seen, keep))
-    return [_rule(alike) for alike in _grouped(list(seen.values()))]
+    each = list(seen.values())
+    for one, wide in zip(each, _wide_bodies(f, args, each), strict=True):
+        one.wide = wide
+    return [_rule(alike) for alike in _grouped(each)]
 
 
 class _Walk:
@@ -181,6 +186,23 @@ def _parts(eqn: JaxprEqn) -> Iterator[tuple[str, Jaxpr]]:
         yield from (("", inside) for inside in jaxprs_in_params(eqn.params))
 
 
+def _wide_bodies(f: Callable[..., Any], args: Sequence[Any], seen: list[_Seen]) -> list[Any]:
+    """Trace f in float64 and return what is decorated there, where it calls the same rules."""
+    try:
+        with jax.enable_x64(True):
+            closed, *_ = trace(f, widened(args), {})
+    except Exception:  # a function may insist on float32
+        return [None] * len(seen)
+    wide: dict[str, list[JaxprEqn]] = {}
+    for eqn, path in _declared(closed.jaxpr, name_of(f)):
+        known = wide.setdefault(f"{path}/{label(eqn)}", [])
+        if not any(eqn is other for other in known):
+            known.append(eqn)
+    paths = [one.path for one in seen]
+    counted = {path: len(wide.get(path, ())) == paths.count(path) for path in paths}
+    return [inner(wide[path].pop(0)) if counted[path] else None for path in paths]
+
+
 def _rule(alike: list[_Seen]) -> Rule:
     """One rule of equations that call the same."""
     one = alike[0]
@@ -189,7 +211,7 @@ def _rule(alike: list[_Seen]) -> Rule:
         name=label(one.eqn),
         path=one.path,
         call=_calling(one.eqn),
-        body=_without(inner(one.eqn)),
+        body=undecorated(inner(one.eqn), one.wide),
         args=args,
         differentiable=differentiable(one.eqn),
         reached=sum(seen.reached for seen in alike),
@@ -199,17 +221,6 @@ def _rule(alike: list[_Seen]) -> Rule:
 
 def _calling(eqn: JaxprEqn) -> Callable[..., list[Array]]:
     return lambda *values: bind(eqn, values)
-
-
-def _without(closed: ClosedJaxpr) -> Callable[..., list[Array]]:
-    """Evaluate what was decorated, without rules, and in float64 where it is given that."""
-    types = [v.aval.dtype for v in closed.jaxpr.invars]
-
-    def undecorated(*values: Any) -> list[Array]:
-        same = all(jnp.asarray(v).dtype == t for v, t in zip(values, types, strict=True))
-        return inlined(closed, values) if same else wider(closed, values)
-
-    return undecorated
 
 
 def _grouped(seen: list[_Seen]) -> list[list[_Seen]]:

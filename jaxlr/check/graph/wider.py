@@ -1,16 +1,56 @@
 """A jaxpr at wider numbers than it was traced for: what float64 makes of a float32 function."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
 
+from jaxlr.check.graph.body import inlined, is_array
 from jaxlr.check.graph.evaluate import CALLS, LOOPS, bind, inner, loop, run
 
 _WIDE = {"f": np.float64, "c": np.complex128}
+
+
+def undecorated(closed: ClosedJaxpr, wide: ClosedJaxpr | None) -> Callable[..., list[Array]]:
+    """Evaluate what a rule is for, without rules; ``wide`` is the same as traced in float64."""
+    wide = None if wide is None or _has_narrow(wide.jaxpr) else wide
+
+    def fits(which: ClosedJaxpr, values: Sequence[Any]) -> bool:
+        pairs = zip(values, _dtypes(which), strict=True)
+        return all(v.dtype == t for v, t in pairs if jnp.issubdtype(t, jnp.inexact))
+
+    def evaluate(*values: Any) -> list[Array]:
+        values = tuple(map(jnp.asarray, values))
+        for which in (closed, wide):
+            if which is not None and fits(which, values):
+                pairs = zip(values, _dtypes(which), strict=True)
+                return inlined(which, [v if v.dtype == t else v.astype(t) for v, t in pairs])
+        return wider(closed, values)
+
+    return evaluate
+
+
+def _has_narrow(jaxpr: Jaxpr) -> bool:
+    """Whether a function of float64 casts to less inside."""
+    found: list[Any] = [v.aval for eqn in jaxpr.eqns for v in eqn.outvars]
+    inside = (part for eqn in jaxpr.eqns for part in jaxprs_in_params(eqn.params))
+    return any(_is_narrow(getattr(v, "dtype", None)) for v in found) or any(
+        map(_has_narrow, inside)
+    )
+
+
+def _dtypes(closed: ClosedJaxpr) -> list[Any]:
+    avals: list[Any] = [v.aval for v in closed.jaxpr.invars]
+    return [aval.dtype for aval in avals]
+
+
+def widened(args: Any) -> Any:
+    """Make floating-point arrays of a PyTree float64; all else is left as it is."""
+    return jax.tree.map(lambda v: _widen(v) if is_array(v) else v, args)
 
 
 def wider(closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:

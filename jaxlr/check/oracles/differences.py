@@ -50,7 +50,8 @@ def slopes(f: Function, x: ArrayLike, directions: ArrayLike) -> list[Reading]:
     Notes
     -----
     The error is estimated, not proven: see ``ladder``. What a function does on steps that
-    rounding hides, or between all steps, is not seen.
+    rounding hides, or between all steps, is not seen. It is the function as float64 computes it
+    whose slope is read: of log(1 - a) with a next to 1, that of the stairs that rounding makes.
 
     References
     ----------
@@ -70,7 +71,7 @@ def slopes(f: Function, x: ArrayLike, directions: ArrayLike) -> list[Reading]:
     h = 2.0**exponents  # (m, rungs)
     values, moved, off = traced(f, x).values(x, units, steps_along(h))
     found = [
-        judge(NAME, _sides(_size(x, u[0]), *rows)) if u.any() else _still(rows[1])
+        judge(NAME, _sides(size_of(x, u[0]), *rows)) if u.any() else _still(rows[1])
         for u, *rows in zip(units, h, values, moved, off, strict=True)
     ]
     return [_scaled(r, int(k[0])) for r, k in zip(found, powers, strict=True)]
@@ -106,13 +107,13 @@ def bends(f: Function, x: ArrayLike, pairs: ArrayLike) -> list[Reading]:
     x = vector(x)
     units, powers = unit(vectors(pairs, x, order=2))
     ladders = np.array([_two_ladders(x, *pair) for pair in units]).reshape(-1, 2, _RUNGS, 2)
-    steps = ladders.reshape(-1, 2 * _RUNGS, 1, 2) * _NINE[1:]
-    steps = np.append(np.zeros((len(units), 1, 2)), steps.reshape(len(units), -1, 2), axis=1)
+    steps = (ladders[..., None, :] * _NINE[1:]).reshape(-1, 16 * _RUNGS, 2)
+    steps = np.append(np.zeros((len(units), 1, 2)), steps, axis=1)
     values, _, off = traced(f, x).values(x, units, steps)
     found = []
     for pair, steps_of, y, o in zip(units, ladders, values, off, strict=True):
         around = y[1:].reshape(2, _RUNGS, 8), o[1:].reshape(2, _RUNGS, 8)
-        scale = _size(x, *pair)
+        scale = size_of(x, *pair)
         near, far = (
             judge(NAME, _corners(scale, h, float(y[0]), *rows))
             for h, *rows in zip(steps_of, *around, strict=True)
@@ -123,7 +124,7 @@ def bends(f: Function, x: ArrayLike, pairs: ArrayLike) -> list[Reading]:
 
 def steps_along(h: np.ndarray) -> np.ndarray:
     """Return 0 and ``h`` (m, rungs) with both signs, of shape (m, 1 + 2 rungs, 1)."""
-    both = (h[..., None] * _SIDES).reshape(len(h), -1)
+    both = (h[..., None] * _SIDES).reshape(len(h), 2 * _RUNGS)
     return np.append(np.zeros((len(h), 1)), both, axis=1)[..., None]
 
 
@@ -165,7 +166,8 @@ def _exponent(x: np.ndarray, *directions: np.ndarray) -> int | None:
     return int(np.clip(np.floor(np.log2(size)), -960, 960)) if size > 0 else None
 
 
-def _size(x: np.ndarray, *directions: np.ndarray) -> float:
+def size_of(x: np.ndarray, *directions: np.ndarray) -> float:
+    """Length of a long step: the point's size along directions, or 1."""
     return 2.0 ** max(0, *(_exponent(x, u) or 0 for u in directions), 0)
 
 

@@ -102,6 +102,8 @@ def _read(
         return refuse(NAME, f"mpmath is missing: {missing}")
     except (arbitrary.Unsupported, arbitrary.Unresolved) as reason:
         return refuse(NAME, str(reason))
+    except (ArithmeticError, TypeError, ValueError) as broken:  # complex numbers inside, e.g.
+        return refuse(NAME, f"cannot be evaluated: {broken}")
     return _rounded(found)
 
 

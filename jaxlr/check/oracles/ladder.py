@@ -97,6 +97,11 @@ def _rounding(rungs: Rungs) -> np.ndarray:
     return _ULPS * EPS * np.maximum(abs(rungs.values).max(axis=1), abs(rungs.at))
 
 
+def _hidden(rungs: Rungs) -> float:
+    """Return what rounding inside of a function may do, on numbers as large as the point."""
+    return _ULPS * EPS * max(1.0, rungs.scale)
+
+
 def _jumps(rungs: Rungs) -> bool:
     """Whether the values close by, quiet among themselves, are not the value at the point."""
     tail = rungs.values[-_TAIL:]
@@ -108,7 +113,7 @@ def _has_kink(rungs: Rungs) -> bool:
     """Whether the sides do not close up where rounding just lets it be seen."""
     gap = np.ptp(rungs.sides, axis=1)
     scatter = abs(np.diff(rungs.sides, axis=0)).max(axis=1) * rungs.size[1:]
-    noise = (scatter[-_TAIL:].max() + _rounding(rungs)) / rungs.size
+    noise = (scatter[-_TAIL:].max() + _rounding(rungs) + _hidden(rungs)) / rungs.size
     noise = 4 * (noise + rungs.off * abs(rungs.sides).max(axis=1))
     seen = np.flatnonzero(gap > 8 * noise)
     if not len(seen):
@@ -128,11 +133,23 @@ def _best(rungs: Rungs) -> tuple[float, float, bool]:
     lower = np.maximum.accumulate((value - error)[::-1])[::-1]
     upper = np.minimum.accumulate((value + error)[::-1])[::-1]
     k = int(np.argmin(np.where(lower <= upper, error, np.inf)))
-    if _has_rival(rungs, value, error, k):
+    if _has_rival(rungs, value, error, k) or _grows(rungs, value[k], k):
         return np.nan, np.inf, False
     seen = abs(rungs.sides[: k + 1]).max()
     small = error[k] <= 1e-6 * seen or error[k] <= 2 * plain[k]
-    return value[k], error[k], bool(abs(value[k]) <= error[k] and small)
+    is_zero = bool(abs(value[k]) <= error[k] and small)
+    stands_still = is_zero and not rungs.sides[k].any()
+    hidden = _hidden(rungs) / rungs.size[k] if stands_still else 0.0
+    return value[k], error[k] + hidden, is_zero
+
+
+def _grows(rungs: Rungs, value: float, k: int) -> bool:
+    """Whether finer rungs than ``k`` plainly show more: there the derivative may be infinite."""
+    scatter = abs(np.diff(rungs.middle)) * rungs.size[1:]
+    rounding = _rounding(rungs) + _hidden(rungs) + scatter[-_TAIL:].max()
+    noise = 32 * rounding / rungs.size
+    more = abs(rungs.middle) > np.maximum(noise, 4 * max(abs(value), abs(rungs.middle[k])))
+    return bool(more[k + 1 :].any())
 
 
 def _has_rival(rungs: Rungs, value: np.ndarray, error: np.ndarray, k: int) -> bool:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlr.check.oracles.differences import ladder_of, steps_along, unit
+from jaxlr.check.oracles.differences import ladder_of, size_of, steps_along, unit
 from jaxlr.check.oracles.ladder import EPS
 from jaxlr.check.oracles.trace import Function, traced, vector, vectors
 
@@ -13,6 +13,8 @@ LEAST = 1.9  # order that passes
 _ULPS = 8
 _TAIL = 7  # rungs at the fine end, where what is left is rounding
 _CLEAR = 100  # a remainder is read where it is so many times its rounding
+_EXACT = 1e-8  # a slope that is as near as this needs no order
+_ROUGH = 2.0**-20
 _BLIND = 1e-2  # a test that would not see so much of a slope says nothing
 _RUNGS = 6  # as many of the finest of these say the order
 
@@ -23,9 +25,10 @@ class Taylor(NamedTuple):
     Attributes
     ----------
     order : float
-        2 or more for the right slope, 1 for a wrong one; inf where nothing is left.
+        2 or more for the right slope, 1 for a wrong one; inf where nothing is left, or all that is
+        left goes at once.
     passes : bool
-        Whether it is 1.9 at least.
+        Whether it is 1.9 at least, or the remainder too small for an order to matter.
     refused : str
         Why there is no order: "not finite", "not resolved"; empty where there is one.
     """
@@ -62,7 +65,8 @@ def order(f: Function, x: ArrayLike, direction: ArrayLike, slope: float) -> Tayl
     Notes
     -----
     The order is that of the finest steps at which rounding does not show: there a wrong slope
-    counts most. A slope that is wrong by less than some 1e-6 passes.
+    counts most. A slope that is wrong by less than some 1e-6 passes, and one right to 1e-8 does
+    whatever the order.
 
     References
     ----------
@@ -89,12 +93,17 @@ def order(f: Function, x: ArrayLike, direction: ArrayLike, slope: float) -> Tayl
     made, off = moved[0, 1:].reshape(-1, 2), off[0, 1:].reshape(-1, 2)
     if not (np.isfinite(at) and np.isfinite(slope)):
         return Taylor(np.nan, False, "not finite")
-    sides = [_side(at, *rows, slope) for rows in zip(around.T, made.T, off.T, strict=True)]
+    sides = [
+        _side(at, *rows, slope, size_of(x, u[0, 0]))
+        for rows in zip(around.T, made.T, off.T, strict=True)
+    ]
     refused = [side for side in sides if side.refused]
     return refused[0] if refused else min(sides)
 
 
-def _side(at: float, y: np.ndarray, h: np.ndarray, off: np.ndarray, slope: float) -> Taylor:
+def _side(
+    at: float, y: np.ndarray, h: np.ndarray, off: np.ndarray, slope: float, scale: float
+) -> Taylor:
     usable = np.isfinite(y) & (off < 1 / 16) & (h != 0)
     y, h, off = y[usable], h[usable], off[usable]
     if len(y) < _TAIL + 2:
@@ -102,11 +111,20 @@ def _side(at: float, y: np.ndarray, h: np.ndarray, off: np.ndarray, slope: float
     left = abs(y - at - h * slope)
     noise = _ULPS * EPS * np.maximum(abs(y), abs(at)) + 4 * abs(np.diff(left[-_TAIL:])).max()
     noise += (2 * off + EPS) * abs(h * slope)
+    still = (y == at) & (abs(h) < _ROUGH * scale)  # on the stairs of rounding, or flat
+    noise += 4 * abs(h * slope)[still].max(initial=0)
     found = _order(abs(h), left, noise)
-    blind = ((left + noise) / abs(h)).min() > _BLIND * abs(slope)  # also to a slope of 0
-    if np.isnan(found) or (found >= LEAST and slope and blind):
+    least = ((left + noise) / abs(h)).min()  # change of the slope that would be seen
+    passes = found >= LEAST or (least <= _EXACT * abs(slope) and slope != 0)
+    blind = least > _BLIND * abs(slope) if passes else abs(slope) * scale <= _hidden(at, scale, y)
+    if np.isnan(found) or (slope and blind):
         return Taylor(np.nan, False, "not resolved")
-    return Taylor(found, found >= LEAST)
+    return Taylor(found, bool(passes))
+
+
+def _hidden(at: float, scale: float, y: np.ndarray) -> float:
+    """Return what rounding inside of a function may hide where its value stands still."""
+    return _ULPS * EPS * max(1.0, scale, abs(at)) if y[-1] == at else 0.0
 
 
 def _order(h: np.ndarray, left: np.ndarray, noise: np.ndarray) -> float:

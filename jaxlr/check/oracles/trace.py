@@ -79,7 +79,7 @@ def _values(
             point = x + move
             made = point - x
             lost = ((step[:, None] != 0) & (u != 0)).any(0)  # a product that underflows
-            off = jnp.where(reach > 0, abs(made - move) / reach, lost).max()
+            off = jnp.where(reach > 0, abs(made - move) / reach, jnp.where(lost, 1.0, 0.0)).max()
             return f(point)[0], made @ u[0] / (u[0] @ u[0]), off
 
         return jax.lax.map(at, all_steps, batch_size=min(batch, len(all_steps)))
