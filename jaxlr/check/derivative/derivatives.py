@@ -17,7 +17,7 @@ from jaxlr.check.derivative.plan import Plan, names_of
 from jaxlr.check.derivative.programs import Programs, programs
 from jaxlr.check.derivative.quantities import Point, gradient, second, tangent
 from jaxlr.check.derivative.report import DerivativeReport, Finding
-from jaxlr.check.derivative.shrink import edge, shrunk
+from jaxlr.check.derivative.shrink import Failing
 from jaxlr.check.graph import body
 from jaxlr.check.report import Verdict
 
@@ -113,7 +113,7 @@ def check_derivatives(
     reference = body(f) if reference is None else reference
     argnums = (argnums,) if isinstance(argnums, int) else argnums
     leaves, floats, others = layout(reference, args, argnums)
-    name = getattr(f, "__name__", type(f).__name__)
+    name = _name(f)
     run = programs(f, reference, leaves)
     left_out: list[str] = []
     given = _given(floats)
@@ -151,12 +151,14 @@ def _report(
         verdict = Verdict.UNDECIDED if verdicts else Verdict.PASS
     notes = [f"{note} ({count} times)" if count > 1 else note for note, count in judge.notes.items()]
     notes += [f"{r.name} is 0 at every input ({r.dtype})" for r in records if r.zero]
-    small = code = ""
-    if verdict is Verdict.WRONG and judge.failing:
-        code = shrunk(judge, judge.failing[0], quick)
-        small = edge(judge, judge.failing[0])
+    code = edge = ""
+    if verdict is Verdict.WRONG and judge.failing and not quick:
+        made = judge.failing[0]
+        failing = Failing(judge.programs, judge.tolerance, made)
+        code = failing.code(name)
+        edge = failing.edge(judge.given[made.quantity, made.place.dtype, made.place.rows])
     return DerivativeReport(
-        name, verdict, tuple(judge.findings), nodes, judge.oracles(), (), code, small,
+        name, verdict, tuple(judge.findings), nodes, judge.oracles(), (), code, edge,
         tuple(notes), tuple(left_out), judge.points, judge.records.comparisons, seed,
     )  # fmt: skip
 
@@ -168,6 +170,13 @@ def _check_vacuous(records: Sequence[Any]) -> None:
         raise ValueError("the reference's gradient is not a number anywhere: nothing was compared")
     if all(r.zero for r in gradients):
         raise ValueError("the reference's gradient is 0 everywhere: a check of it proves nothing")
+
+
+def _name(f: Callable[..., Any]) -> str:
+    """Module and name, as in ``ops:softplus``; of what has none, that of its type."""
+    function = getattr(f, "__wrapped__", f)
+    name = getattr(function, "__qualname__", type(f).__name__)
+    return f"{function.__module__}:{name}" if hasattr(function, "__module__") else name
 
 
 def _check_options(order: Any, level: str, accuracy: str, atol: float) -> None:

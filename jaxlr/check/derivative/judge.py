@@ -10,7 +10,7 @@ from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, compari
 from jaxlr.check.derivative.opinions import Decision, decide, question, towards
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
-from jaxlr.check.derivative.quantities import Quantity
+from jaxlr.check.derivative.quantities import Point, Quantity
 from jaxlr.check.derivative.record import Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
 from jaxlr.check.oracles import Reading
@@ -42,6 +42,7 @@ class Judge:
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
         self.points = 0
+        self.given: dict[tuple[Quantity, str, int | None], Point] = {}
         self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
         self._confirmed: Counter[str] = Counter()
         self._oracles: dict[str, Counter[str]] = {}
@@ -56,6 +57,7 @@ class Judge:
             place = Place(probe, leg.others, leg.dtype, leg.mode, leg.rows)
             made = list(comparisons(self.programs, leg.quantity, place, hand, self.tolerance))
             self.points += 1
+            self.given.setdefault((leg.quantity, leg.dtype, leg.rows), probe.point)
             for comparison in made:
                 self.records.add(comparison)
             if leg.mode == "jit":

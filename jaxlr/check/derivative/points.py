@@ -133,9 +133,15 @@ class Sweep:
         ]
         along = [self._rng.choice([-1.0, 1.0], self.floats[i].shape) for i in self.moving]
         point = Point(*([v.astype(dtype) for v in part] for part in (kept, c, along)))
-        ordinary = 30 if dtype == np.float16 else _ORDINARY
-        extreme = any(np.any(abs(v) > ordinary) for v in kept)
-        return Probe(name, point, extreme)
+        return Probe(name, point, is_extreme(point.floats))
+
+
+def is_extreme(floats: Sequence[np.ndarray]) -> bool:
+    """Whether numbers are so large that an overflow on the way may be nobody's fault."""
+    return any(
+        np.any(abs(v.astype(np.float64)) > (30 if v.dtype == np.float16 else _ORDINARY))
+        for v in floats
+    )
 
 
 def _one_zero(v: np.ndarray) -> np.ndarray:

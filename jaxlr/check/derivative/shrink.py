@@ -1,21 +1,134 @@
-"""The smallest input at which a finding shows, and the edge beyond which it does."""
+"""The smallest input at which a finding shows, as code, and the edge beyond which it does."""
 
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, Place, comparisons
-from jaxlr.check.derivative.judge import Judge
+from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
 from jaxlr.check.derivative.layout import floating
-from jaxlr.check.derivative.points import Probe
+from jaxlr.check.derivative.opinions import decide, question
+from jaxlr.check.derivative.points import Probe, is_extreme
+from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point
+from jaxlr.check.report import Verdict
 from jaxlr.check.smallest import as_code, boundary, smallest
 
+_SHAPES = 8  # each is several compilations
+_TRIES = 250
+_STEPS = 80  # halvings towards the edge
+_SHOWN = 3  # numbers in the code's comments
 
-def shrunk(judge: Judge, made: Comparison, quick: bool) -> str:
-    return ""
+
+class Failing:
+    """A comparison that failed, made again at other inputs.
+
+    Parameters
+    ----------
+    programs, tolerance
+        Of the check.
+    made : Comparison
+        What failed.
+    """
+
+    def __init__(self, programs: Programs, tolerance: Tolerance, made: Comparison) -> None:
+        self.programs, self.tolerance, self.made = programs, tolerance, made
+        self._place = made.place
+
+    def at(self, args: tuple[Any, ...], cotangent: list[Any]) -> tuple[Comparison, int] | None:
+        """Return the comparison there and its worst number, if that is wrong beyond doubt."""
+        floats, others = self._leaves(args)
+        moving = self.programs.layout.moving
+        along = [_signs(floats[i]) for i in moving]
+        probe = Probe("smaller", Point(floats, cotangent, along), is_extreme(floats))
+        place = Place(probe, others, self._place.dtype, self._place.mode, None)
+        hand = self.programs.hand.run(self.made.quantity, [probe.point], others, place.mode)[0]
+        found = comparisons(self.programs, self.made.quantity, place, hand, self.tolerance)
+        made = next(c for c in found if (c.kind, c.leaf) == (self.made.kind, self.made.leaf))
+        if not made.bad.any():
+            return None
+        index = int(np.argmax(np.where(made.bad, made.excess, -1.0)))
+        return (made, index) if self._is_wrong(made, index) else None
+
+    def code(self, name: str) -> str:
+        """Python that reproduces it at the smallest input that was found."""
+        point = self._place.probe.point
+        found = smallest(
+            self.programs.layout.arguments(point.floats, self._place.others),
+            point.cotangent,
+            lambda args, c: self.at(args, c) is not None,
+            self._outputs,
+            seconds=np.inf,
+            tries=_TRIES,
+            shapes=_SHAPES,
+        )
+        again = self.at(found.args, found.cotangent)
+        assert again is not None  # noqa: S101 -- smallest returns inputs that fail
+        return self._printed(name, found.args, found.cotangent, again[0])
+
+    def edge(self, passing: Point) -> str:
+        """Where the error first exceeds its budget between a point that passes and this one."""
+        failing = self._place.probe.point
+        arguments = self.programs.layout.arguments
+        others = self._place.others
+
+        def fails(args: tuple[Any, ...]) -> bool:
+            return self.at(args, failing.cotangent) is not None
+
+        start, end = (arguments(p.floats, others) for p in (passing, failing))
+        if fails(start) or not fails(end):
+            return ""
+        before, after = boundary(start, end, fails, steps=_STEPS)
+        found = self.at(after, failing.cotangent)
+        if found is None or self.made.kind != "gradient":
+            return ""
+        made, index = found
+        leaf = self.programs.layout.moving[made.leaf]
+        values = [self._leaves(args)[0][leaf].ravel()[index] for args in (before, after)]
+        name = made.path(index).removeprefix("d")
+        return (
+            f"on the way there {made.path(index)} is right up to {name} = {values[0]!s} "
+            f"and wrong from {values[1]!s} on"
+        )
+
+    def _is_wrong(self, made: Comparison, index: int) -> bool:
+        if made.kind == "value":
+            return True
+        asked = question(self.programs, made.place, made.kind, made.leaf, index)
+        hand, truth, allowed = (
+            float(v.ravel()[index]) for v in (made.hand, made.truth, made.allowed)
+        )
+        return decide(asked, hand, truth, allowed).verdict is Verdict.WRONG
+
+    def _leaves(self, args: tuple[Any, ...]) -> tuple[list[np.ndarray], list[Any]]:
+        leaves, layout = jax.tree.leaves(args), self.programs.layout
+        return [np.asarray(leaves[i]) for i in layout.floats], [leaves[i] for i in layout.others]
+
+    def _outputs(self, args: tuple[Any, ...]) -> list[Any]:
+        """Shapes of the floating-point outputs, of the function and of its reference."""
+        found = []
+        for program in self.programs:
+            with jax.enable_x64(self._place.dtype == "float64"):
+                found.append(jax.eval_shape(lambda: floating(program.function(*args))))  # noqa: B023
+        return found[0]
+
+    def _printed(
+        self, name: str, args: tuple[Any, ...], cotangent: list[Any], made: Comparison
+    ) -> str:
+        bad = np.flatnonzero(made.bad)[:_SHOWN]
+        numbers = [
+            (made.path(i), float(made.hand.ravel()[i]), float(made.truth.ravel()[i])) for i in bad
+        ]
+        outputs = jax.eval_shape(lambda: self.programs.hand.function(*args))
+        filled = iter(cotangent)
+        tree = jax.tree.map(
+            lambda v: next(filled) if np.issubdtype(v.dtype, np.floating) or v.dtype.kind == "V" else None,
+            outputs,
+        )
+        return as_code(name, args, tree, numbers)
 
 
-def edge(judge: Judge, made: Comparison) -> str:
-    return ""
+def _signs(v: np.ndarray) -> np.ndarray:
+    """Directions of a second derivative, the same for the same shape."""
+    signs = np.random.default_rng(v.size).choice([-1.0, 1.0], v.shape)
+    return signs.astype(v.dtype)
