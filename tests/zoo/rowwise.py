@@ -26,7 +26,7 @@ def _entropy_twin(Z: Array, k: Array) -> Array:
 def _entropy_forward(Z: Array, k: Array) -> tuple[Array, Any]:
     V = wide(Z)
     top = jnp.argmax(V, axis=1)
-    m = lax.stop_gradient(jnp.take_along_axis(V, top[:, None], 1))
+    m = jnp.take_along_axis(V, top[:, None], 1)
     e = jnp.exp(V - m)  # odds of the classes, the largest scaled to 1
     rest = jnp.sum(jnp.where(_onehot(top, Z), 0, e), axis=1)
     label = jnp.take_along_axis(V, k[:, None], 1)

@@ -49,9 +49,7 @@ def axes_of(layout: Layout, args: tuple[Any, ...], batch_axes: Any) -> Axes:
     return tuple(leaves[i] for i in (*layout.floats, *layout.others))
 
 
-def resized(
-    leaves: Sequence[Any], axes: Axes, rows: int, rng: np.random.Generator
-) -> list[Any]:
+def resized(leaves: Sequence[Any], axes: Axes, rows: int, rng: np.random.Generator) -> list[Any]:
     """Leaves with so many rows, drawn from those there are; floating-point ones moved a little."""
     lengths = {np.shape(v)[axis] for v, axis in zip(leaves, axes, strict=True) if axis is not None}
     n = max(lengths)

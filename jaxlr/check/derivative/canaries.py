@@ -8,7 +8,6 @@ import numpy as np
 from jaxlr.check.derivative.compare import Comparison, exceeds
 
 
-
 class Canary(NamedTuple):
     """A fault, where it was planted, and whether the judge saw it."""
 
@@ -34,15 +33,15 @@ def canaries(name: str, made: Iterable[Comparison]) -> list[Canary]:
 
 
 def floor(made: Iterable[Comparison]) -> float:
-    """Smallest relative change of the numbers of a leaf that would be seen; inf if they are 0."""
-    found = [np.inf]
+    """Smallest relative change of the numbers of a leaf that would be seen; nan if they are 0."""
+    found = []
     for c in made:
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = (c.allowed + abs(c.hand - c.truth)) / abs(c.truth)
         relative = relative[np.isfinite(relative)]
         if relative.size:
             found.append(float(np.median(relative)))
-    return min(found)
+    return min(found, default=np.nan)
 
 
 def visibility(c: Comparison) -> float:
@@ -82,7 +81,9 @@ def _permuted(c: Comparison) -> np.ndarray | None:
 
 _FAULTS: dict[str, Callable[[Comparison], np.ndarray | None]] = {
     "sign of one element": _one(lambda v, _: -v),
-    "one element times 1 + 2 budgets": _one(lambda v, allowed: v + 2 * allowed * (1 if v >= 0 else -1)),
+    "one element times 1 + 2 budgets": _one(
+        lambda v, allowed: v + 2 * allowed * (1 if v >= 0 else -1)
+    ),
     "one element zero": _one(lambda v, _: 0.0),
     "permuted axis": _permuted,
     "NaN": _one(lambda v, _: np.nan),

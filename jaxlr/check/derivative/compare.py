@@ -17,7 +17,12 @@ _ELEMENTWISE = 4  # the same where nothing is added up
 _BOTH = 4  # in float64 the truth is as inaccurate as the hand
 _FLUSHED = 1000  # smallest normal numbers: XLA takes 0 for less, and what follows multiplies it
 _PLAIN = 4  # times the reference's own error in the same type: of the value, which is not judged
-_BY_STEPS = ("value", "second", "second by cotangent")  # nobody claims that they are accurate
+_BY_STEPS = (
+    "value",
+    "second",
+    "second by cotangent",
+    "gradient of the primal",
+)  # nobody claims that they are accurate
 _LARGEST = {"float16": 2.0**-23}  # float16 is computed in float32: its denormals stay
 
 
@@ -72,6 +77,13 @@ class Comparison(NamedTuple):
         return exceeds(self.hand, self.truth, self.allowed, self.place.dtype)
 
     @property
+    def distance(self) -> np.ndarray:
+        """Distance in units in the last place; inf where only one of the two is a number."""
+        with np.errstate(invalid="ignore"):
+            found = abs(self.hand - self.truth) / self.unit
+        return np.where(self.bad & ~np.isfinite(found), np.inf, np.nan_to_num(found, posinf=0.0))
+
+    @property
     def excess(self) -> np.ndarray:
         """Distance in units of what is allowed; inf where only one of the two is a number."""
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -85,9 +97,7 @@ class Comparison(NamedTuple):
         return self.name + (f"[{', '.join(str(int(i)) for i in at)}]" if at else "")
 
 
-def exceeds(
-    hand: np.ndarray, truth: np.ndarray, allowed: np.ndarray, dtype: str
-) -> np.ndarray:
+def exceeds(hand: np.ndarray, truth: np.ndarray, allowed: np.ndarray, dtype: str) -> np.ndarray:
     """Where ``hand`` is not within ``allowed`` of a truth that is a number."""
     largest = float(ml_dtypes.finfo(dtype).max)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -109,14 +119,15 @@ def comparisons(
             made = Comparison(
                 quantity, kind, i, leaf_name(programs.layout, kind, i, len(leaves)), place,
                 found.astype(np.float64), true,
-                allowed=_rounding(tolerance, dtype, np.maximum(terms[kind][i], abs(true)))
+                allowed=rounding(tolerance, dtype, np.maximum(terms[kind][i], abs(true)))
                 + _flushed(dtype) * size + tolerance.atol,
                 unit=ulp.unit(true, dtype),
             )  # fmt: skip
             yield _excused(programs, made, tolerance, dtype) if made.bad.any() else made
 
 
-def _rounding(tolerance: Tolerance, dtype: str, terms: np.ndarray) -> np.ndarray:
+def rounding(tolerance: Tolerance, dtype: str, terms: np.ndarray) -> np.ndarray:
+    """Distance that rounding explains, of numbers whose terms have these absolute sums."""
     both = _BOTH if dtype == "float64" else 1
     return tolerance.budget * both * float(ml_dtypes.finfo(dtype).eps) * terms
 
@@ -129,12 +140,12 @@ def leaf_name(layout: Layout, kind: str, leaf: int, count: int) -> str:
     if kind == "second by cotangent":
         return f"d2 by cotangent of {out}"
     argument = layout.names[layout.moving[leaf]]
-    return f"d{argument}" if kind == "gradient" else f"d2{argument}"
+    return {"gradient": f"d{argument}", "second": f"d2{argument}"}.get(
+        kind, f"d{argument} of the primal"
+    )
 
 
-def _excused(
-    programs: Programs, made: Comparison, tolerance: Tolerance, dtype: str
-) -> Comparison:
+def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: str) -> Comparison:
     """Allow what is nobody's fault, where something is not allowed yet.
 
     To the value, what the reference does in the same type: it is the derivative that is judged.
@@ -156,7 +167,7 @@ def _excused(
         allowed = made.allowed
         for program, in_dtype in ((programs.hand, dtype), (programs.reference, "float64")):
             steps = program.steps(made.quantity, point, others)[made.kind][made.leaf]
-            allowed = allowed + _rounding(tolerance, in_dtype, steps)
+            allowed = allowed + rounding(tolerance, in_dtype, steps)
         made = made._replace(allowed=allowed)
     return made
 

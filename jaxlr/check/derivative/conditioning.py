@@ -36,7 +36,8 @@ def condition(
     def moved(turn: tuple[Array, Array]) -> Any:
         key, only = turn
         tangents = [
-            v * jnp.where(only < 0, _cauchy(jax.random.fold_in(key, i), v), only == i).astype(v.dtype)
+            v
+            * jnp.where(only < 0, _cauchy(jax.random.fold_in(key, i), v), only == i).astype(v.dtype)
             for i, v in enumerate(leaves)
         ]
         found = jax.jvp(lambda p: quantity(f, moving, p), (at,), (tree.unflatten(tangents),))[1]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import jax
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxlr.check.derivative.batches import axes_of, leading_axes
-from jaxlr.check.derivative.compare import Tolerance
+from jaxlr.check.derivative.compare import Comparison, Tolerance
+from jaxlr.check.derivative.culprits import culprits
 from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.judge import Judge
 from jaxlr.check.derivative.layout import Layout, layout
@@ -18,7 +20,7 @@ from jaxlr.check.derivative.programs import Programs, programs
 from jaxlr.check.derivative.quantities import Point, gradient, second, tangent
 from jaxlr.check.derivative.report import DerivativeReport, Finding
 from jaxlr.check.derivative.shrink import Failing
-from jaxlr.check.graph import body
+from jaxlr.check.graph import NodeVerdict, body
 from jaxlr.check.report import Verdict
 
 _CONFIRMED = {"full": 64, "quick": 1}  # points at which autodiff is confirmed
@@ -35,6 +37,7 @@ def check_derivatives(
     batch_axes: Any = "find",
     vary: Sequence[int] | None = None,
     domain: Mapping[int, tuple[float, float]] | None = None,
+    nodes: Callable[..., dict[str, Any]] | None = None,
     accuracy: Literal["inputs", "steps"] = "inputs",
     atol: float = 0.0,
     seed: int = 0,
@@ -66,6 +69,10 @@ def check_derivatives(
         Arguments whose values may be taken anywhere; by default those differentiated by.
     domain : mapping of int to pair of float, optional
         Smallest and largest value of an argument, for instance ``{1: (0, 1)}`` for labels.
+    nodes : callable, optional
+        ``nodes(*args, cotangent)``, the gradients by hand at the values that ``reference`` names
+        with `jax.ad_checkpoint.checkpoint_name`, and at the arguments: ``{"dz": ..., "dx": ...}``.
+        The report then says which of them is wrong itself, and which inherit it.
     accuracy : {"inputs", "steps"}
         What rounding may explain: what an accurate program loses, given its inputs; or whatever
         the steps of ``f``'s own program lose. Second derivatives are always held to the latter.
@@ -104,13 +111,15 @@ def check_derivatives(
     >>> x = jnp.array([-1.0, 0.5, 2.0])
     >>> bool(check_derivatives(softplus, x, level="quick"))
     True
-    >>> softplus.defvjp(lambda x: (softplus(x), x), lambda x, c: (c * jnp.exp(x) / (1 + jnp.exp(x)),))
+    >>> def backward(x, c):
+    ...     return (c * jnp.exp(x) / (1 + jnp.exp(x)),)
+    >>> softplus.defvjp(lambda x: (softplus(x), x), backward)
     >>> report = check_derivatives(softplus, x, level="quick")
     >>> report.verdict.value, report.findings[0].hand, report.findings[0].truth
     ('wrong', nan, 1.0)
     """
     _check_options(order, level, accuracy, atol)
-    reference = body(f) if reference is None else reference
+    reference = _own_body(f) if reference is None else reference
     argnums = (argnums,) if isinstance(argnums, int) else argnums
     leaves, floats, others = layout(reference, args, argnums)
     name = _name(f)
@@ -121,11 +130,11 @@ def check_derivatives(
     if wrong:
         return DerivativeReport(name, Verdict.WRONG, (wrong,), (), (), seed=seed)
     narrow = [np.asarray(v).astype(given) for v in floats]
-    order = _order(run, narrow, others, order, quick=level == "quick", left_out=left_out)
+    orders = _order(run, narrow, others, order, quick=level == "quick", left_out=left_out)
     plan = Plan(
         floats, others, _vary(leaves, vary), _bounds(leaves, domain), leaves.moving,
         _axes(run, args, floats, others, batch_axes), _shapes(run), given,
-        _supported(run, floats, others, names_of(dtypes), dtypes is not None, left_out), order,
+        _supported(run, floats, others, names_of(dtypes), dtypes is not None, left_out), orders,
         forward=level == "full" and _takes(run, tangent, narrow, others) is None,
         quick=level == "quick", seed=seed,
     )  # fmt: skip
@@ -133,11 +142,18 @@ def check_derivatives(
     for leg in plan.legs():
         judge.walk(leg)
     judge.close()
-    return _report(name, judge, (*left_out, *plan.left_out()), seed, quick=level == "quick")
+    found = _culprits(judge, nodes, given)
+    return _report(name, judge, (*left_out, *plan.left_out()), seed, given, level == "quick", found)
 
 
 def _report(
-    name: str, judge: Judge, left_out: Sequence[str], seed: int, quick: bool
+    name: str,
+    judge: Judge,
+    left_out: Sequence[str],
+    seed: int,
+    given: str,
+    quick: bool,
+    blamed: tuple[NodeVerdict, ...],
 ) -> DerivativeReport:
     records = list(judge.records.all.values())
     _check_vacuous(records)
@@ -149,18 +165,51 @@ def _report(
         verdict = Verdict.VACUOUS
     else:
         verdict = Verdict.UNDECIDED if verdicts else Verdict.PASS
-    notes = [f"{note} ({count} times)" if count > 1 else note for note, count in judge.notes.items()]
+    notes = [
+        f"{note} ({count} times)" if count > 1 else note for note, count in judge.notes.items()
+    ]
+    if judge.kinks:
+        notes.append("not differentiable, and not judged, at inputs: " + ", ".join(judge.kinks))
     notes += [f"{r.name} is 0 at every input ({r.dtype})" for r in records if r.zero]
     code = edge = ""
     if verdict is Verdict.WRONG and judge.failing and not quick:
-        made = judge.failing[0]
+        made = _plainest(judge, given)
         failing = Failing(judge.programs, judge.tolerance, made)
         code = failing.code(name)
         edge = failing.edge(judge.given[made.quantity, made.place.dtype, made.place.rows])
     return DerivativeReport(
-        name, verdict, tuple(judge.findings), nodes, judge.oracles(), (), code, edge,
-        tuple(notes), tuple(left_out), judge.points, judge.records.comparisons, seed,
+        name, verdict, tuple(judge.findings), nodes, judge.oracles(), blamed, code, edge,
+        tuple(notes), tuple(left_out), len(judge.places), judge.records.comparisons, seed,
     )  # fmt: skip
+
+
+def _plainest(judge: Judge, given: str) -> Comparison:
+    """Return a comparison that failed, in the type that the user gave if there is one."""
+    return next((m for m in judge.failing if m.place.dtype == given), judge.failing[0])
+
+
+def _culprits(
+    judge: Judge, nodes: Callable[..., dict[str, Any]] | None, given: str
+) -> tuple[NodeVerdict, ...]:
+    """Judge the nodes where the gradient failed first; where it did not, at the given point.
+
+    A node that is wrong where the gradient is right leaves the check undecided.
+    """
+    if nodes is None:
+        return ()
+    failed = bool(judge.failing)
+    place = _plainest(judge, given).place if failed else judge.places[0]
+    found = culprits(judge.programs, nodes, place, judge.tolerance)
+    wrong = [v for v in found if v.status in ("wrong here", "inherited")]
+    if wrong and not failed:
+        worst = wrong[0]
+        judge.findings.append(
+            Finding(
+                Verdict.UNDECIDED, "node", worst.node, worst.hand, worst.truth, math.nan, 0.0,
+                str(place), "the node gradients do not add up to the gradient, which is right",
+            )
+        )  # fmt: skip
+    return found
 
 
 def _check_vacuous(records: Sequence[Any]) -> None:
@@ -173,10 +222,16 @@ def _check_vacuous(records: Sequence[Any]) -> None:
 
 
 def _name(f: Callable[..., Any]) -> str:
-    """Module and name, as in ``ops:softplus``; of what has none, that of its type."""
+    """Return module and name, as in ``ops:softplus``; of what has none, that of its type."""
     function = getattr(f, "__wrapped__", f)
     name = getattr(function, "__qualname__", type(f).__name__)
     return f"{function.__module__}:{name}" if hasattr(function, "__module__") else name
+
+
+@lru_cache(maxsize=32)
+def _own_body(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function without its rule, the same object for the same function."""
+    return body(f)
 
 
 def _check_options(order: Any, level: str, accuracy: str, atol: float) -> None:
@@ -227,7 +282,9 @@ def _structure(run: Programs, floats: Sequence[Any], others: Sequence[Any]) -> F
 def _shapes(run: Programs) -> Callable[[Sequence[Any], Sequence[Any]], list[tuple[int, ...]]]:
     def shapes(floats: Sequence[Any], others: Sequence[Any]) -> list[tuple[int, ...]]:
         out = jax.eval_shape(
-            lambda fl, ot: run.layout.call(run.reference.function, fl, ot), list(floats), list(others)
+            lambda fl, ot: run.layout.call(run.reference.function, fl, ot),
+            list(floats),
+            list(others),
         )
         return [v.shape for v in out]
 
@@ -239,9 +296,7 @@ def _takes(run: Programs, quantity: Any, floats: Any, others: Any) -> str | None
 
     JAX refuses forward mode through a ``custom_vjp`` only when it lowers.
     """
-    cotangent = [
-        jax.ShapeDtypeStruct(v.shape, v.dtype) for v in _outputs(run, floats, others)
-    ]
+    cotangent = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in _outputs(run, floats, others)]
     point = Point(list(floats), cotangent, [floats[i] for i in run.layout.moving])
     wide = any(np.asarray(v).dtype == np.float64 for v in floats)
     try:
@@ -319,15 +374,16 @@ def _bounds(
 def _axes(run: Programs, args: Any, floats: Any, others: Any, batch_axes: Any) -> Any:
     if isinstance(batch_axes, str):
         if batch_axes != "find":
-            raise ValueError(f"batch_axes is {batch_axes!r}: it may be 'find', or as in_axes of vmap")
+            raise ValueError(
+                f"batch_axes is {batch_axes!r}: it may be 'find', or as in_axes of vmap"
+            )
         return leading_axes(_shapes(run), floats, others)
     return axes_of(run.layout, args, batch_axes)
 
 
-def _tolerance(
-    run: Programs, floats: Any, others: Any, accuracy: str, atol: float
-) -> Tolerance:
+def _tolerance(run: Programs, floats: Any, others: Any, accuracy: str, atol: float) -> Tolerance:
     elementwise = is_elementwise(
-        lambda fl: run.layout.call(run.reference.function, fl, others), [jax.numpy.asarray(v) for v in floats]
+        lambda fl: run.layout.call(run.reference.function, fl, others),
+        [jax.numpy.asarray(v) for v in floats],
     )
     return Tolerance.of(elementwise, accuracy == "steps", atol)

@@ -12,10 +12,11 @@ from jaxlr.check.graph.evaluate import CALLS, inner
 # Primitives that compute each element of a result from the elements in its place.
 _PLAIN = frozenset(
     """
-    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp
-    convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge
-    gt igamma igammac integer_pow is_finite le lgamma log log1p logistic lt max min mul name ne neg
-    nextafter not or polygamma pow reduce_precision regularized_incomplete_beta rem round rsqrt
+    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil
+    clamp convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1
+    floor ge gt igamma igammac integer_pow is_finite le lgamma log log1p logistic lt max min mul
+    name ne neg nextafter not or polygamma pow reduce_precision regularized_incomplete_beta rem
+    round rsqrt
     select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta
     """.split()  # noqa: SIM905 -- a list of words reads better than 80 quoted ones
 )

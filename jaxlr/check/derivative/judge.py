@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
+import ml_dtypes
 import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
@@ -41,7 +42,8 @@ class Judge:
         self.findings: list[Finding] = []
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
-        self.points = 0
+        self.kinks: Counter[str] = Counter()
+        self.places: list[Place] = []
         self.given: dict[tuple[Quantity, str, int | None], Point] = {}
         self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
         self._confirmed: Counter[str] = Counter()
@@ -55,8 +57,8 @@ class Judge:
         )
         for probe, hand in zip(leg.probes, found, strict=True):
             place = Place(probe, leg.others, leg.dtype, leg.mode, leg.rows)
+            self.places.append(place)
             made = list(comparisons(self.programs, leg.quantity, place, hand, self.tolerance))
-            self.points += 1
             self.given.setdefault((leg.quantity, leg.dtype, leg.rows), probe.point)
             for comparison in made:
                 self.records.add(comparison)
@@ -68,14 +70,14 @@ class Judge:
         for record in self.records.all.values():
             for group in record.bad.values():
                 self._look_into(record, group)
-        order = (Verdict.WRONG, Verdict.UNDECIDED)
-        self.findings.sort(key=lambda f: (order.index(f.verdict), -f.ulp if f.ulp < np.inf else -np.inf))
+        self.findings.sort(key=lambda f: f.verdict is not Verdict.WRONG)
 
     def verdict_of(self, record: Record) -> Verdict:
         """Verdict on one leaf in one type."""
         found = {
             f.verdict for f in self.findings
-            if f.quantity == record.kind and f.path.startswith(record.name) and record.dtype in f.where
+            if f.quantity == record.kind and f.path.startswith(record.name)
+            and record.dtype in f.where
         }  # fmt: skip
         return next((v for v in (Verdict.WRONG, Verdict.UNDECIDED) if v in found), Verdict.PASS)
 
@@ -110,19 +112,21 @@ class Judge:
     def _look_into(self, record: Record, group: Sequence[Comparison]) -> None:
         """Decide about numbers of one leaf that are off, until one is wrong beyond doubt."""
         undecided: Finding | None = None
-        for made in sorted(group, key=_by_plainness)[:_TRIED]:
+        for made in sorted(group, key=lambda made: made.place.probe.extreme)[:_TRIED]:
             index = int(np.argmax(np.where(made.bad, made.excess, -1.0)))
             decision = self._decide(made, index)
             if decision.kink:
-                self.notes["not differentiable at " + _input(made.place)] += 1
+                self.kinks[made.place.probe.name] += 1
             elif decision.verdict is Verdict.PASS:
                 self._note_reference(made, index, decision)
-            elif decision.verdict is Verdict.WRONG:
-                self.findings.append(self._finding(made, index, decision, record.off - 1))
-                self.failing.append(made)
-                return
-            elif undecided is None:
-                undecided = self._finding(made, index, decision, record.off - 1)
+            else:
+                record.blame(made)
+                finding = self._finding(made, index, decision, record.off - 1)
+                if decision.verdict is Verdict.WRONG:
+                    self.findings.append(finding)
+                    self.failing.append(made)
+                    return
+                undecided = undecided or finding
         if undecided is not None:
             self.findings.append(undecided)
 
@@ -131,15 +135,16 @@ class Judge:
         if made.kind == "value":  # no derivative: the reference itself is the truth
             return Decision(Verdict.WRONG, float(truth), ())
         asked = question(self.programs, made.place, made.kind, made.leaf, index)
-        decision = decide(asked, float(hand), float(truth), float(allowed))
+        eps = float(ml_dtypes.finfo(made.place.dtype).eps)
+        decision = decide(asked, float(hand), float(truth), float(allowed), eps)
         for reading in decision.readings:
             self.count(reading, float(truth), float(allowed))
         return decision
 
-    def _finding(
-        self, made: Comparison, index: int, decision: Decision, others: int
-    ) -> Finding:
-        hand, allowed, unit = (float(v.ravel()[index]) for v in (made.hand, made.allowed, made.unit))
+    def _finding(self, made: Comparison, index: int, decision: Decision, others: int) -> Finding:
+        hand, allowed, unit = (
+            float(v.ravel()[index]) for v in (made.hand, made.allowed, made.unit)
+        )
         reason = decision.reason or self._kind_of_fault(made, index)
         return Finding(
             decision.verdict, made.kind, made.path(index), hand, decision.truth, allowed,
@@ -199,12 +204,12 @@ class Judge:
                 return
 
     def _disagreement(self, leaves: list[Comparison], reading: Reading, truth: float) -> None:
-        """Autodiff and a second oracle differ where the hand agrees with autodiff: who is right?"""
+        """Find out who is right, where a second oracle is not of autodiff's and the hand's mind."""
         for made in leaves:
             for index in range(min(made.truth.size, _SEARCHED)):
                 decision = self._decide(made, index)
                 if decision.kink:
-                    self.notes["not differentiable at " + _input(made.place)] += 1
+                    self.kinks[made.place.probe.name] += 1
                     return
                 if decision.reference_wrong and decision.verdict is Verdict.WRONG:
                     self.findings.append(self._finding(made, index, decision, 0))
@@ -220,11 +225,5 @@ class Judge:
         )  # fmt: skip
 
 
-def _by_plainness(made: Comparison) -> tuple[bool, float]:
-    """Ordinary inputs first, then those where most is off."""
-    return made.place.probe.extreme, -float(np.max(made.excess))
-
-
 def _input(place: Place) -> str:
     return f"{place.probe.name} ({place.dtype})"
-

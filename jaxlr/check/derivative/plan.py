@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxlr.check.derivative.batches import SIZES, Axes, odd_size, resized
 from jaxlr.check.derivative.points import Probe, Sweep
-from jaxlr.check.derivative.quantities import Quantity, gradient, second, tangent
+from jaxlr.check.derivative.quantities import Quantity, gradient, primal, second, tangent
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 _TOGETHER = 4  # points in one call of vmap or scan
@@ -82,13 +82,14 @@ class Plan:
             if dtype in ("float64", "float32"):
                 if self.order == 2:
                     yield self._leg(second, dtype, "jit", probes)
+                    yield self._leg(primal, dtype, "jit", probes[:_TOGETHER])
                 if self.forward:
                     yield self._leg(tangent, dtype, "jit", probes[:_TOGETHER])
         yield from self._modes()
         yield from self._sizes()
 
     def left_out(self) -> Iterator[str]:
-        """What is not looked at, in words."""
+        """Yield what is not looked at, in words."""
         if self.quick:
             yield "quick level: other types, modes and numbers of rows, most inputs, most oracles"
             if self.order == 1:

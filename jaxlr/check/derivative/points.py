@@ -12,10 +12,11 @@ from jaxlr.check.derivative.quantities import Point
 
 # Where 1 + e^-z rounds to 1 and exp overflows or underflows, in bfloat16 to float64.
 THRESHOLDS = (
-    5.55, 5.6, 8.3, 10.4, 11.1, 14.6, 16.6, 16.7, 17.4, 20, 36.7, 36.8, 50, 87, 88.5, 89, 103.5, 110,
-    300, 700, 709, 710, 740, 750,
+    5.55, 5.6, 8.3, 10.4, 11.1, 14.6, 16.6, 16.7, 17.4, 20, 36.7, 36.8, 50, 87, 88.5, 89, 103.5,
+    110, 300, 700, 709, 710, 740, 750,
 )  # fmt: skip
 _FAR = 110.0  # thresholds beyond this one are for float64
+_TURNS = 5  # inputs of thresholds, where one does not hold them all
 _ORDINARY = 1e3  # |x| from which on an overflow inside may be nobody's fault; in float16, 30
 
 
@@ -58,12 +59,14 @@ class Sweep:
         self.floats = [np.asarray(v).astype(np.float64) for v in floats]
         self.vary, self.bounds = list(vary), list(bounds)
         self.outputs, self.moving = list(outputs), list(moving)
-        self._rng = np.random.default_rng(seed)
+        self._seed, self._rng = seed, np.random.default_rng(seed)
 
     def ordinary(self, dtype: DTypeLike) -> Iterator[Probe]:
-        """The point as it is given, and a few like it, with cotangents of both signs."""
+        """Yield the point as it is given, and a few like it, with cotangents of both signs."""
         c = self._normal(self.outputs)
-        yield self._probe("as given, cotangent of ones", self.floats, [np.ones_like(v) for v in c], dtype)
+        yield self._probe(
+            "as given, cotangent of ones", self.floats, [np.ones_like(v) for v in c], dtype
+        )
         yield self._probe("as given", self.floats, c, dtype)
         near = [self._shaken(v) for v in self.floats]
         yield self._probe("close by", near, self._normal(self.outputs), dtype)
@@ -74,7 +77,9 @@ class Sweep:
         """Odd cotangents, zeros, thresholds, several scales, huge and tiny numbers."""
         c = self._normal(self.outputs)
         for size in (3.0, -1000.0, 1e-4):
-            yield self._probe(f"cotangent {size:g}", self.floats, [np.full_like(v, size) for v in c], dtype)
+            yield self._probe(
+                f"cotangent {size:g}", self.floats, [np.full_like(v, size) for v in c], dtype
+            )
         for name, change, every in self._changes(dtype):
             for some in self._choices(every):
                 floats = [change(v) if i in some else v for i, v in enumerate(self.floats)]
@@ -89,7 +94,8 @@ class Sweep:
         yield "-0.0", lambda v: np.full_like(v, -0.0), False
         yield "one element zero", _one_zero, True
         yield "all alike", lambda v: np.full_like(v, v.ravel()[0] if v.size else 0), False
-        yield "thresholds", lambda v: self._thresholds(v, dtype), True
+        for turn in range(_TURNS if max(v.size for v in self.floats) < len(THRESHOLDS) else 1):
+            yield "thresholds", lambda v, turn=turn: self._thresholds(v, dtype, turn), not turn
         yield "far", lambda v: 100 * v + 20 * _sign(v), True
         for size in (3, -3, 10, 30, -30, 1e-2, 1e-5):
             yield f"times {size:g}", lambda v, size=size: self._times(v, size), False
@@ -108,11 +114,12 @@ class Sweep:
     def _which(self, some: tuple[int, ...]) -> str:
         return "" if len(some) == sum(self.vary) else f" in leaf {', '.join(map(str, some))}"
 
-    def _thresholds(self, v: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    def _thresholds(self, v: np.ndarray, dtype: DTypeLike, turn: int) -> np.ndarray:
+        """Thresholds of both signs in a random order; a small leaf has the next few each turn."""
         far = np.inf if dtype == np.float64 else _FAR
         sizes = np.array([t for t in THRESHOLDS if t <= far])
-        both = np.stack([sizes, -sizes], axis=1).ravel()
-        found = np.resize(self._rng.permutation(both), v.shape)
+        both = np.random.default_rng(self._seed).permutation(np.append(sizes, -sizes))
+        found = np.resize(np.roll(both, -turn * v.size), v.shape)
         return abs(found) if np.all(v >= 0) else found
 
     def _times(self, v: np.ndarray, size: float) -> np.ndarray:

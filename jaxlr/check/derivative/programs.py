@@ -59,7 +59,7 @@ class Program:
         return self._size(condition, quantity, point, others)
 
     def steps(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
-        """What rounding in each step of the program does, per unit of it; see `steps`."""
+        """Return what rounding in each step of the program does, per unit of it; see `steps`."""
         return self._size(condition_of_steps, quantity, point, others)
 
     def scalar(self, point: Point, others: list[Any]) -> tuple[Callable[[Array], Array], Array]:
@@ -117,15 +117,15 @@ class Programs(NamedTuple):
 
 
 def programs(f: Callable[..., Any], reference: Callable[..., Any], layout: Layout) -> Programs:
-    """Programs of a pair; those of an earlier check, if it was of the same."""
-    return Programs(_program(f, layout), _program(reference, layout))
+    """Programs of a pair; the reference's are those of an earlier check, if it had the same.
 
-
-def _program(function: Callable[..., Any], layout: Layout) -> Program:
+    What is judged is traced anew each time: a rule may have been replaced in between, by its
+    author, or by a mutant.
+    """
     try:
-        return _kept(function, layout)
+        return Programs(Program(f, layout), _kept(reference, layout))
     except TypeError:  # an argument that is no array and cannot be hashed
-        return Program(function, layout)
+        return Programs(Program(f, layout), Program(reference, layout))
 
 
 @lru_cache(maxsize=32)

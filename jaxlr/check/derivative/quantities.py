@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-Arrays = list[Array]
+Arrays = list[Any]  # of JAX, or of NumPy
 Function = Callable[[Sequence[Array]], Arrays]  # floating-point leaves in, floating-point ones out
 
 
@@ -47,8 +47,21 @@ def second(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays]
     return {"second": by_given, "second by cotangent": by_cotangent}
 
 
+def primal(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays]:
+    """Gradient of the value that `jax.vjp` returns beside the pullback.
+
+    A rule makes that value by a forward pass of its own, and whoever differentiates twice
+    differentiates through it.
+    """
+
+    def value(given: Arrays) -> Array:
+        return dot(jax.vjp(_by(f, moving, at.floats), given)[0], at.cotangent)
+
+    return {"gradient of the primal": jax.grad(value)(_chosen(moving, at.floats))}
+
+
 def tangent(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays]:
-    """Derivative of f along ``along``, in forward mode."""
+    """Return the derivative of f along ``along``, in forward mode."""
     given = _chosen(moving, at.floats)
     return {"tangent": jax.jvp(_by(f, moving, at.floats), (given,), (at.along,))[1]}
 

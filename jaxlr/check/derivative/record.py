@@ -29,17 +29,19 @@ class Record:
         bad, known = made.bad, np.isfinite(made.truth)
         self.compared += int(known.sum())
         self.off += int(bad.sum())
-        self.worst = max(self.worst, float(np.max(made.excess, initial=0.0)))
-        with np.errstate(invalid="ignore"):
-            off = np.where(known & ~np.isinf(made.hand), abs(made.hand - made.truth) / made.unit, 0)
-        self.ulp = max(self.ulp, float(np.nanmax(np.where(bad & np.isnan(off), np.inf, off), initial=0)))
         if bad.any():
             seen = self.bad.setdefault(f"{made.place.mode}, {made.place.rows}", [])
             if len(seen) < _BAD:
                 seen.append(made)
         elif known.any():
+            self.blame(made)
             kept = _KEPT if made.truth.size < _LARGE else 2
             self._sharpest = sorted([*self._sharpest, made], key=visibility)[-kept:]
+
+    def blame(self, made: Comparison) -> None:
+        """Let a comparison count for the worst that was seen."""
+        if made.excess.size and (worst := float(np.max(made.excess))) >= self.worst:
+            self.worst, self.ulp = worst, float(made.distance.ravel()[np.argmax(made.excess)])
 
     @property
     def passed(self) -> list[Comparison]:

@@ -58,7 +58,9 @@ class Finding:
             f"{self.path} = {self.hand:.9g} by hand, {self.truth:.9g} in truth; "
             f"{_ulps(self.ulp)} off{more}\n  at: {self.where}"
         )
-        sure = [f"{r.oracle} {r.value:.9g} +- {r.error:.1g}" for r in self.readings if not r.refused]
+        sure = [
+            f"{r.oracle} {r.value:.9g} +- {r.error:.1g}" for r in self.readings if not r.refused
+        ]
         if sure:
             line += "\n  confirmed by: " + "; ".join(sure)
         return line + (f"\n  {self.reason}" if self.reason else "")
@@ -178,7 +180,8 @@ class DerivativeReport:
             parts.append("smallest input found:\n\n" + _indented(self.smallest))
         parts.append(_table(_NODE_HEAD, [_node_row(n) for n in self.nodes]))
         parts.append(_table(_ORACLE_HEAD, [_oracle_row(o) for o in self.oracles]))
-        parts += [f"note: {note}" for note in self.notes]
+        if self.notes:
+            parts.append("\n".join(f"note: {note}" for note in self.notes))
         if self.left_out:
             parts.append("left out: " + "; ".join(self.left_out))
         return "\n\n".join(parts)
@@ -194,7 +197,7 @@ _ORACLE_HEAD = ("oracle", "asked", "agreed", "refused", "why")
 
 def _node_row(n: Node) -> tuple[str, ...]:
     caught = f"{sum(n.canaries.values())} of {len(n.canaries)}"
-    floor = "all 0" if math.isinf(n.floor) else f"{n.floor:.1e}"
+    floor = "-" if math.isnan(n.floor) else f"{n.floor:.1e}"
     return (
         n.name, n.dtype, f"{n.compared:,}", f"{n.worst:.2g}", _short(n.ulp), floor, caught,
         n.verdict.value,
@@ -241,7 +244,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+    if isinstance(value, Reading):
         return _plain(value._asdict())
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
