@@ -50,17 +50,17 @@ def test_labels_weights_classes_and_starts_are_those_of_a_loop():
     named = jaxlr.fit_many(X, names[classes - 5], classes=names, tol=1e-12)
     np.testing.assert_array_equal(named.params.w, fits.params.w)
     for k in range(3):
-        assert_same(fits, k, jaxlr.fit(X, classes == 5 + k, tol=1e-12))
+        assert_same(fits, k, jaxlr.fit(X, 1.0 * (classes == 5 + k), tol=1e-12))
     init = jaxlr.Params(rng.standard_normal((4, X.shape[1])), np.zeros(4))
     fits = jaxlr.fit_many(X, y, init=init, tol=1e-12)
     for k in range(4):
         assert_same(fits, k, jaxlr.fit(X, y, tol=1e-12))
 
 
-@pytest.mark.parametrize("intercept", [True, False])
-def test_data_sets_of_their_own_are_those_of_a_loop(intercept):
+@pytest.mark.parametrize(("intercept", "sizes"), [(True, [40, 60, 200]), (False, [40, 60])])
+def test_data_sets_of_their_own_are_those_of_a_loop(intercept, sizes):
     rng = np.random.default_rng(2)
-    sizes = rng.choice([40, 60, 200], 25)
+    sizes = rng.choice(sizes, 25)
     X = [rng.standard_normal((n, 3)) * [1e3, 1, 1e-3] for n in sizes]
     y = [(rng.random(n) < 0.4).astype(float) for n in sizes]
     s = [rng.random(n) for n in sizes]
