@@ -57,7 +57,7 @@ def test_labels_weights_classes_and_starts_are_those_of_a_loop():
         assert_same(fits, k, jaxlr.fit(X, y, tol=1e-12))
 
 
-@pytest.mark.parametrize(("intercept", "sizes"), [(True, [40, 60, 200]), (False, [40, 60])])
+@pytest.mark.parametrize(("intercept", "sizes"), [(True, [40, 200]), (False, [40, 60])])
 def test_data_sets_of_their_own_are_those_of_a_loop(intercept, sizes):
     rng = np.random.default_rng(2)
     sizes = rng.choice(sizes, 25)
@@ -87,10 +87,10 @@ def test_a_model_that_fails_touches_no_other():
 def test_many_small_models_are_solved_in_parts(monkeypatch):
     from jaxlr.solve import many
 
-    X, y = problem(n=500)
-    l2 = np.logspace(-3, 0, 10)
+    X, y = problem()
+    l2 = np.logspace(-3, 0, 4)
     together = jaxlr.fit_many(X, y, l2=l2, tol=1e-12)
-    monkeypatch.setattr(many, "_BYTES_AT_A_TIME", 5000)
+    monkeypatch.setattr(many, "_BYTES_AT_A_TIME", 2500)  # one model
     np.testing.assert_allclose(
         jaxlr.fit_many(X, y, l2=l2, tol=1e-12).params.w, together.params.w, rtol=1e-10
     )
@@ -189,8 +189,8 @@ def test_cross_validation_of_soft_labels_and_given_folds():
 
 
 def test_auc_is_the_mean_of_the_folds_that_have_it():
-    X, y = problem(n=90)
-    fold = np.repeat([0, 1, 2], 30)
+    X, y = problem(n=300)
+    fold = np.repeat([0, 1, 2], 100)
     y[fold == 1] = 1
     cv = jaxlr.cross_validate(X, y, l2=[0.1], folds=fold)
     assert np.isnan(cv.auc.folds[0]).tolist() == [False, True, False]
