@@ -1,6 +1,9 @@
-"""What all tests share: JAX as strict as it can be, and both precisions."""
+"""What all tests share: JAX as strict as it can be, both precisions, and compiled code."""
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
@@ -8,12 +11,18 @@ import pytest
 jax.devices()  # JAX starts with one device, before a test of the command line starts it with more
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache_in_tmp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what the processes of tests keep between runs in a temporary folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+def pytest_configure(config: pytest.Config) -> None:
+    """Share compiled code among the processes of this run: its workers, and `jaxlr` in tests.
+
+    It lies where `jaxlr` keeps its own, in a temporary folder that goes when the run ends.
+    """
+    if not hasattr(config, "workerinput"):  # workers inherit the folder
+        folder = tempfile.TemporaryDirectory(prefix="jaxlr-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["XDG_CACHE_HOME"] = folder.name
+    cache = Path(os.environ["XDG_CACHE_HOME"], "jaxlr")
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(autouse=True)

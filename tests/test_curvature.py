@@ -21,12 +21,17 @@ def problem(n, d, dtype, seed=0):
     return params, X, y, s
 
 
+@jax.jit
+def hessian(params, X, y, s, l2):
+    flat, unravel = ravel_pytree(params)
+    return jax.hessian(lambda t: logistic.loss(unravel(t), X, y, s, l2))(flat)
+
+
 def by_autodiff(params, X, y, s, l2):
     with jax.enable_x64(True):
         wide = [None if v is None else jnp.asarray(np.asarray(v, np.float64)) for v in (X, y, s)]
         p = tuple(jnp.asarray(np.asarray(v, np.float64)) for v in params)
-        flat, unravel = ravel_pytree(p)
-        return np.asarray(jax.hessian(lambda t: logistic.loss(unravel(t), *wide, l2))(flat))
+        return np.asarray(hessian(p, *wide, l2))
 
 
 @pytest.mark.parametrize(("n", "d", "weighted"), [(1, 1, False), (50, 3, True), (5000, 7, True)])

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pyarrow as pa
 import pytest
+from pyarrow import csv
 
 import jaxlr
 from jaxlr import batch
@@ -201,8 +203,8 @@ def test_a_run_of_many_rows_takes_all_devices_and_is_the_same_again(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((30_000, 100)).round(2)  # 10 MB of it to train on
     y = (X[:, 0] > 0).astype(int)
-    header = ",".join([*(f"f{j}" for j in range(100)), "y"])
-    np.savetxt(tmp_path / "rows.csv", np.c_[X, y], "%g", ",", header=header, comments="")
+    names = [*(f"f{j}" for j in range(100)), "y"]
+    csv.write_csv(pa.table([*X.T, y], names=names), tmp_path / "rows.csv")
     models = []
     for out, devices in (("a", "2"), ("b", "2"), ("c", "1")):
         done = subprocess.run(
