@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxlr
-from jaxlr.check import Verdict, check_gradient, check_nodes, logistic, ulp
+from jaxlr.check import Verdict, check_nodes, check_point, logistic, ulp
 from jaxlr.core import Params
 from jaxlr.run import check_nodes_at
 
@@ -29,7 +29,7 @@ def by_hand(params, X, y):
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (60, 5), (3000, 3)])
 def test_the_hand_written_gradient_passes(dtype, n, d, scale):
     params, X, y = problem(dtype, n, d, scale)
-    report = check_gradient(logistic.loss, by_hand, params, X, y)
+    report = check_point(logistic.loss, by_hand, params, X, y)
     assert report, str(report)
     assert len(report.coordinates) == d + 1
 
@@ -37,7 +37,7 @@ def test_the_hand_written_gradient_passes(dtype, n, d, scale):
 def test_at_the_optimum_where_everything_cancels_it_still_passes():
     params, X, y = problem(n=500)
     best = jaxlr.train(params, X, y, jaxlr.plain(1.0), steps=2000).params
-    assert check_gradient(logistic.loss, by_hand, best, X, y)
+    assert check_point(logistic.loss, by_hand, best, X, y)
 
 
 FAULTS = {
@@ -55,7 +55,7 @@ FAULTS = {
 def test_planted_faults_are_caught(dtype, fault):
     params, X, y = problem(dtype)
     wrong = lambda *args: FAULTS[fault](by_hand(*args))  # noqa: E731
-    report = check_gradient(logistic.loss, wrong, params, X, y)
+    report = check_point(logistic.loss, wrong, params, X, y)
     assert not report
     assert report.verdict is Verdict.WRONG
     if "coordinate " in fault or fault == "nan":
@@ -74,9 +74,9 @@ def test_faults_of_one_label_only_and_of_accuracy_only_are_caught():
 
     saturated = Params(params.w * 0 + 8.0, params.b)
     X_one, y_one = jnp.ones((1, 5)) / 2, jnp.ones(1)
-    report = check_gradient(logistic.loss, textbook, saturated, X_one, y_one)
+    report = check_point(logistic.loss, textbook, saturated, X_one, y_one)
     assert report.verdict is Verdict.WRONG
-    assert check_gradient(logistic.loss, by_hand, saturated, X_one, y_one)
+    assert check_point(logistic.loss, by_hand, saturated, X_one, y_one)
 
 
 def test_any_tree_and_values_instead_of_a_function():
@@ -90,15 +90,15 @@ def test_any_tree_and_values_instead_of_a_function():
         return jnp.sum(jnp.tanh(p.layers[0].sum(0) * p.layers[1]) * p.scale["s"])
 
     values = jax.grad(loss)(params)
-    assert check_gradient(loss, values, params)
+    assert check_point(loss, values, params)
     wrong = values._replace(layers=[values.layers[0].at[1, 2].add(0.01), values.layers[1]])
-    report = check_gradient(loss, wrong, params)
+    report = check_point(loss, wrong, params)
     assert report.worst.path == ".layers[0][1, 2]"
     assert ".layers[0][1, 2]" in str(report)
 
 
 def test_a_kink_is_undecided_and_says_so():
-    report = check_gradient(lambda w: jnp.abs(w).sum(), jnp.sign, jnp.array([0.0, 1.0]))
+    report = check_point(lambda w: jnp.abs(w).sum(), jnp.sign, jnp.array([0.0, 1.0]))
     assert report.verdict is Verdict.UNDECIDED
     assert not report
     assert report.worst.path == "[0]"
@@ -116,11 +116,11 @@ def test_a_reference_that_autodiff_gets_wrong_is_not_believed():
     def dw(w):
         return -jax.nn.sigmoid(-w)
 
-    assert check_gradient(textbook, dw, jnp.array([0.3]))
-    report = check_gradient(textbook, dw, jnp.array([40.0]))
+    assert check_point(textbook, dw, jnp.array([0.3]))
+    report = check_point(textbook, dw, jnp.array([40.0]))
     assert np.isnan(report.worst.autodiff)
     assert report.verdict is Verdict.UNDECIDED
-    report = check_gradient(stop, lambda w: 2 * w, jnp.array([3.0]))
+    report = check_point(stop, lambda w: 2 * w, jnp.array([3.0]))
     assert report.verdict is Verdict.UNDECIDED
 
 
@@ -137,8 +137,8 @@ def test_arguments_that_are_no_arrays_stay_as_they_are():
     arguments = "three", lambda w: 2 * w, True, 1, 0.7, np.array([1, 2, 2])
     with jax.numpy_dtype_promotion("standard"):
         w = jnp.array([1.0, 2.0, -3.0])
-        assert check_gradient(loss, grads, w, *arguments)
-        wrong = check_gradient(loss, lambda w, *_: 2 * w, w, *arguments)
+        assert check_point(loss, grads, w, *arguments)
+        wrong = check_point(loss, lambda w, *_: 2 * w, w, *arguments)
     assert wrong.verdict is Verdict.WRONG
 
 
@@ -166,9 +166,9 @@ def test_a_loss_that_ends_or_bends_near_the_point_is_decided(dtype, case):
     def grads(w):
         return keep * slope(w[0]) + (1 - keep) * 2 * w[1]
 
-    report = check_gradient(loss, grads, w)
+    report = check_point(loss, grads, w)
     assert report, str(report)
-    wrong = check_gradient(loss, lambda w: grads(w) * (1 + 0.01 * keep), w)
+    wrong = check_point(loss, lambda w: grads(w) * (1 + 0.01 * keep), w)
     assert (wrong.verdict, wrong.worst.path) == (Verdict.WRONG, "[0]")
 
 
@@ -176,7 +176,7 @@ def test_one_finite_step_is_a_number_and_decides_nothing():
     def loss(w):  # of the steps 1/8, 1/64, ... only the first arrives where it is defined
         return jnp.sum(jnp.where(abs(w - 1) > 0.1, w**2, jnp.nan))
 
-    found = check_gradient(loss, lambda w: 2 * w, jnp.array([1.0])).worst
+    found = check_point(loss, lambda w: 2 * w, jnp.array([1.0])).worst
     assert found.verdict is Verdict.UNDECIDED
     assert np.isfinite(found.numeric)
 
@@ -188,18 +188,18 @@ def test_a_softmax_saturated_below_the_normal_range_passes():
     def grads(w):
         return jax.nn.softmax(w) - jnp.array([1, 0, 0], w.dtype)
 
-    assert check_gradient(loss, grads, jnp.array([90.0, 0.0, -90.0]))
+    assert check_point(loss, grads, jnp.array([90.0, 0.0, -90.0]))
 
 
 def test_numbers_out_of_float32_raise_no_warning():
     with jax.enable_x64(True):
         w = jnp.array([1e100, 1.0])
-        assert check_gradient(lambda w: jnp.sum(w**2), lambda w: 2 * w, w)
-        assert not check_gradient(lambda w: jnp.sum(w**2), lambda w: 2.001 * w, w)
+        assert check_point(lambda w: jnp.sum(w**2), lambda w: 2 * w, w)
+        assert not check_point(lambda w: jnp.sum(w**2), lambda w: 2.001 * w, w)
 
 
 def test_a_single_number_has_a_name():
-    report = check_gradient(lambda w: w**2, lambda w: 2 * w, jnp.float32(3))
+    report = check_point(lambda w: w**2, lambda w: 2 * w, jnp.float32(3))
     assert report.worst.path == "params"
     assert "the worst is params," in report.summary()
 
@@ -212,7 +212,7 @@ def test_closures_over_data_follow_the_parameters_to_float64():
         return jnp.mean(jnp.logaddexp(0.0, X @ w) - y * (X @ w))
 
     w = jnp.full(5, 0.3)
-    assert check_gradient(loss, lambda w: (jax.nn.sigmoid(X @ w) - y) @ X / len(y), w)
+    assert check_point(loss, lambda w: (jax.nn.sigmoid(X @ w) - y) @ X / len(y), w)
 
 
 @pytest.mark.parametrize(
@@ -228,21 +228,21 @@ def test_closures_over_data_follow_the_parameters_to_float64():
 )
 def test_what_cannot_be_compared_is_an_error(loss, grads, params, message):
     with pytest.raises(ValueError, match=message):
-        check_gradient(loss, grads, params)
+        check_point(loss, grads, params)
 
 
 def test_integers_have_no_derivatives():
     with pytest.raises(TypeError, match=r"params\['n'\] has dtype int32"):
-        check_gradient(lambda p: p["n"].sum(), lambda p: p, {"n": jnp.arange(3)})
+        check_point(lambda p: p["n"].sum(), lambda p: p, {"n": jnp.arange(3)})
 
 
 @pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
 def test_half_precision_is_judged_by_its_own_rounding(half):
     params, X, y = problem(n=40)
     narrow = jax.tree.map(lambda v: v.astype(half), params)
-    assert check_gradient(logistic.loss, by_hand, narrow, X, y)
+    assert check_point(logistic.loss, by_hand, narrow, X, y)
     wrong = lambda *args: jax.tree.map(lambda v: v * half(1.5), by_hand(*args))  # noqa: E731
-    assert not check_gradient(logistic.loss, wrong, narrow, X, y)
+    assert not check_point(logistic.loss, wrong, narrow, X, y)
 
 
 def test_ulp_is_the_distance_of_neighbours():

@@ -4,7 +4,7 @@ import jax
 from jax import Array
 
 from jaxlr import batch, core
-from jaxlr.check import NodeCheck, Report, check_gradient, check_nodes, logistic
+from jaxlr.check import NodeCheck, Report, check_nodes, check_point, logistic
 from jaxlr.core import Params
 
 
@@ -40,4 +40,4 @@ def check_gradient_at(
     def grads(params: Params, X: Array, y: Array, s: Array | None, l2: float) -> Params:
         return batch.loss_and_grads(params, X, y, s, l2)[1]
 
-    return check_gradient(logistic.loss, grads, params, X, y, sample_weight, l2)
+    return check_point(logistic.loss, grads, params, X, y, sample_weight, l2)

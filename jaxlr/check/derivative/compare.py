@@ -120,7 +120,7 @@ def comparisons(
                 quantity, kind, i, leaf_name(programs.layout, kind, i, len(leaves)), place,
                 found.astype(np.float64), true,
                 allowed=rounding(tolerance, dtype, np.maximum(terms[kind][i], abs(true)))
-                + _flushed(dtype) * size + tolerance.atol,
+                + flushed(dtype) * size + tolerance.atol,
                 unit=ulp.unit(true, dtype),
             )  # fmt: skip
             yield _excused(programs, made, tolerance, dtype) if made.bad.any() else made
@@ -176,5 +176,6 @@ def _coarser(a: Any, b: str) -> str:
     return max((np.dtype(a).name, b), key=lambda name: float(ml_dtypes.finfo(name).eps))
 
 
-def _flushed(dtype: str) -> float:
+def flushed(dtype: str) -> float:
+    """Distance from 0 within which XLA, and what multiplies its results, may lose a number."""
     return _LARGEST.get(dtype, _FLUSHED * float(ml_dtypes.finfo(dtype).tiny))

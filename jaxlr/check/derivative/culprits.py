@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr.check.derivative.compare import Place, Tolerance, rounding
+from jaxlr.check.derivative.compare import Place, Tolerance, flushed, rounding
 from jaxlr.check.derivative.conditioning import condition
+from jaxlr.check.derivative.layout import is_traceable
 from jaxlr.check.derivative.programs import Programs, is_wide, wide
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, gradient
 from jaxlr.check.graph import NodeVerdict, locate, true_nodes
@@ -27,18 +28,26 @@ def culprits(
     with jax.enable_x64(is_wide(point)):
         at = jax.tree.map(jnp.asarray, point)
         args = layout.arguments(at.floats, place.others)
-        hand = nodes(*args, _cotangent(programs, at, place.others))
+        run = nodes if place.mode == "eager" else _compiled(nodes, args)
+        hand = run(*args, _cotangent(programs, at, place.others))
     with jax.enable_x64(True):
         exact = jax.tree.map(jnp.asarray, wide(point))
         args = layout.arguments(exact.floats, place.others)
         terms = _terms(programs, exact, place.others)
+        largest = max([1.0, *(float(jnp.max(abs(v))) for v in exact.cotangent if v.size)])
 
         def allowed(node: str, truth: np.ndarray) -> np.ndarray:
             size = np.maximum(np.asarray(terms.get(node, 0.0)), abs(truth))
-            return rounding(tolerance, place.dtype, size)
+            return rounding(tolerance, place.dtype, size) + flushed(place.dtype) * largest
 
         cotangent = _cotangent(programs, exact, place.others)
         return tuple(locate(programs.reference.function, args, cotangent, hand, allowed))
+
+
+def _compiled(nodes: Nodes, args: tuple[Any, ...]) -> Nodes:
+    """Compile, with the arguments that are no arrays as constants."""
+    static = tuple(i for i, v in enumerate(args) if not is_traceable(v))
+    return jax.jit(nodes, static_argnums=static)
 
 
 def _cotangent(programs: Programs, at: Point, others: list[Any]) -> Any:

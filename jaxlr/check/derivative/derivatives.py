@@ -40,6 +40,7 @@ def check_derivatives(
     nodes: Callable[..., dict[str, Any]] | None = None,
     accuracy: Literal["inputs", "steps"] = "inputs",
     atol: float = 0.0,
+    fail_fast: bool = False,
     seed: int = 0,
 ) -> DerivativeReport:
     """Judge the derivatives of a function with a ``custom_vjp`` or ``custom_jvp``.
@@ -78,6 +79,8 @@ def check_derivatives(
         the steps of ``f``'s own program lose. Second derivatives are always held to the latter.
     atol : float
         Absolute distance that is allowed besides; there is none by default.
+    fail_fast : bool
+        Stop after the first group of inputs in which something is wrong.
     seed : int
         Of everything that is random. The same seed gives the same report.
 
@@ -141,7 +144,10 @@ def check_derivatives(
     judge = Judge(run, _tolerance(run, floats, others, accuracy, atol), _CONFIRMED[level])
     for leg in plan.legs():
         judge.walk(leg)
-    judge.close()
+        judge.settle()
+        if fail_fast and judge.failing:
+            left_out.append("all that follows the first inputs at which something was wrong")
+            break
     found = _culprits(judge, nodes, given)
     return _report(name, judge, (*left_out, *plan.left_out()), seed, given, level == "quick", found)
 

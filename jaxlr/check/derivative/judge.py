@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -47,6 +48,7 @@ class Judge:
         self.given: dict[tuple[Quantity, str, int | None], Point] = {}
         self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
         self._confirmed: Counter[str] = Counter()
+        self._settled: set[Any] = set()
         self._oracles: dict[str, Counter[str]] = {}
         self._why: dict[str, Counter[str]] = {}
 
@@ -65,11 +67,13 @@ class Judge:
             if leg.mode == "jit":
                 self._confirm(leg.quantity, made)
 
-    def close(self) -> None:
-        """Ask second oracles about everything that is off."""
+    def settle(self) -> None:
+        """Ask second oracles about everything that is off and was not asked about."""
         for record in self.records.all.values():
-            for group in record.bad.values():
-                self._look_into(record, group)
+            for key, group in record.bad.items():
+                if (record.key, key) not in self._settled:
+                    self._settled.add((record.key, key))
+                    self._look_into(record, group)
         self.findings.sort(key=lambda f: f.verdict is not Verdict.WRONG)
 
     def verdict_of(self, record: Record) -> Verdict:

@@ -118,6 +118,11 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     return [named[i] if i < len(named) else f"arg{i}" for i in range(count)]
 
 
+def is_traceable(tree: PyTree) -> bool:
+    """Whether all leaves are arrays or numbers, so that `jax.jit` takes them."""
+    return all(_is_array(v) or isinstance(v, bool | int | float) for v in jax.tree.leaves(tree))
+
+
 def _is_array(v: Any) -> bool:
     return isinstance(v, jax.Array | np.ndarray | np.generic)
 

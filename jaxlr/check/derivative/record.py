@@ -18,7 +18,7 @@ class Record:
     """Comparisons of one leaf in one type."""
 
     def __init__(self, kind: str, name: str, dtype: str) -> None:
-        self.kind, self.name, self.dtype = kind, name, dtype
+        self.key = self.kind, self.name, self.dtype = kind, name, dtype
         self.compared, self.off = 0, 0
         self.worst = self.ulp = 0.0
         self.bad: dict[str, list[Comparison]] = {}

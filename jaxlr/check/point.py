@@ -34,7 +34,7 @@ _RUNGS = tuple(2.0**-k for k in range(3, 31, 3))  # steps of the central differe
 _RESOLVED = 1e-3  # error, relative, from which on the nearer ladder has something to say
 
 
-def check_gradient(
+def check_point(
     loss: Callable[..., Any],
     grads: Callable[..., PyTree] | PyTree,
     params: PyTree,
@@ -75,10 +75,10 @@ def check_gradient(
     >>> import jax.numpy as jnp
     >>> def loss(w):
     ...     return jnp.sum(w**3)
-    >>> report = check_gradient(loss, lambda w: 3 * w**2, jnp.array([1.0, 2.0]))
+    >>> report = check_point(loss, lambda w: 3 * w**2, jnp.array([1.0, 2.0]))
     >>> bool(report)
     True
-    >>> report = check_gradient(loss, lambda w: 3 * w * abs(w), jnp.array([1.0, -2.0]))
+    >>> report = check_point(loss, lambda w: 3 * w * abs(w), jnp.array([1.0, -2.0]))
     >>> bool(report), report.worst.path, report.worst.hand, report.worst.autodiff
     (False, '[1]', -12.0, 12.0)
     """
