@@ -118,8 +118,8 @@ def check_derivatives(
     ...     return (c * jnp.exp(x) / (1 + jnp.exp(x)),)
     >>> softplus.defvjp(lambda x: (softplus(x), x), backward)
     >>> report = check_derivatives(softplus, x, level="quick")
-    >>> report.verdict.value, report.findings[0].hand, report.findings[0].truth
-    ('wrong', nan, 1.0)
+    >>> report.verdict.value, report.findings[0].path, report.findings[0].hand
+    ('wrong', 'dx[0]', nan)
     """
     _check_options(order, level, accuracy, atol)
     reference = _own_body(f) if reference is None else reference
