@@ -157,7 +157,7 @@ class DerivativeReport:
             missed = [
                 f"{fault} in {n.name} ({n.dtype})"
                 for n in self.nodes
-                for fault, caught in n.canaries.items()
+                for fault, caught in (n.canaries or {"any fault": False}).items()
                 if not caught
             ]
             return f"vacuous: {self.function}: this check would not have seen " + "; ".join(missed)
