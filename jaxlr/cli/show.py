@@ -20,8 +20,9 @@ _METRICS = {"loss": "loss", "accuracy": "accuracy", "roc_auc": "ROC AUC", "brier
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Console that prints text as it is: no markup, no colouring of numbers."""
-    return Console(file=sys.stderr if stderr else sys.stdout, markup=False, highlight=False)
+    """Console that prints text as it is: no markup, no pictures for :zero:, no coloured numbers."""
+    file = sys.stderr if stderr else sys.stdout
+    return Console(file=file, markup=False, emoji=False, highlight=False)
 
 
 def print_line(text: str, *, stderr: bool = False) -> None:
