@@ -41,6 +41,9 @@ here = (np.array([-1.0, 0.5, 2.0], np.float32),)
 def there():
     return here
 
+def leave(*args):
+    raise SystemExit(0)
+
 def nowhere():
     return 1 / 0
 
@@ -75,7 +78,9 @@ class Report:
         self.culprits = [SimpleNamespace(node="dz", status="wrong here", off=12345.0)]
         self.boundary = "between 16.6 and 16.7"
         self.smallest = "f(1.0)\ng(2.0)"
-        node = dict(dtype="bfloat16", compared=1_234_567, worst=math.inf, verdict=self.verdict)
+        node = dict(
+            dtype="bfloat16", compared=1_234_567, worst=math.inf, ulp=1.7e6, verdict=self.verdict
+        )
         name = "params['weights'].of_the_first_layer[0]"
         self.nodes = [
             SimpleNamespace(name=name, floor=1e-5, canaries={"sign": True, "NaN": False}, **node),
@@ -154,7 +159,8 @@ def test_exit_codes(ops, calls, capsys, monkeypatch, verdict, code):
     assert out.count("the first finding") == out.count("the third finding") == (code > 0)
     assert ("and 1 findings more" in out) == (code > 0)
     for part in (
-        "between 16.6", "    g(2.0)", "1,234,567", "bfloat16", "1/2", "all 0", "12,345",
+        "between 16.6", "\nf(1.0)\ng(2.0)\n", "1,234,567", "bfloat16", "1/2",
+        "1.7e+06", "all 0", "12,345",
         "refused: kink :zero: (2 times)", "note: dx is 0", "left out: float16: why", "wrong here",
     ):  # fmt: skip
         assert part in out
@@ -352,6 +358,14 @@ def test_what_an_example_raises_is_shown_where_it_is(ops, calls, capsys):
     assert "--example 'ops:nowhere' raised" in err
     assert "in nowhere" in err
     assert err.endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["ops:right", "--example", "ops:leave"], ["ops:leave", "--reference", "ops:leave"]]
+)
+def test_to_leave_early_is_no_pass(ops, capsys, words):
+    assert run(*words, *([] if "--example" in words else ["--args", "float32[3]"])) == 2
+    assert capsys.readouterr().err.endswith("SystemExit: 0\n")
 
 
 def test_what_the_function_itself_raises_is_shown_where_it_is(ops, capsys):

@@ -14,7 +14,7 @@ from jaxlr import check
 from jaxlr.check import Verdict
 from jaxlr.cli import arguments
 from jaxlr.cli.modules import CallError, load, load_function, path_of_users, raised
-from jaxlr.cli.show import print_line, print_table
+from jaxlr.cli.show import print_code, print_line, print_table
 from jaxlr.run import RunFolderError, write_file
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.WRONG: 1, Verdict.VACUOUS: 3, Verdict.UNDECIDED: 4}
@@ -104,7 +104,7 @@ def _call(name: str, judge: Callable[..., Any], *args: Any, **keywords: Any) -> 
     """Call the judge; say whose fault it is where it raises."""
     try:
         return judge(*args, **keywords)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit(0) of a user's is no pass
         of_users = raised(error)
         if of_users:
             raise CallError(f"{name} raised\n{of_users}") from error
@@ -122,7 +122,7 @@ def _arguments(options: FunctionOptions, seed: int) -> tuple[Any, ...]:
     if callable(example):
         try:
             example = example()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = raised(error) or f"{type(error).__name__}: {error}"
             raise CallError(f"--example {name!r} raised\n{what}") from error
     if not isinstance(example, tuple | list):
@@ -166,13 +166,14 @@ def _print(report: Any) -> None:
     _print_findings(report)
     if report.culprits:
         rows = [(c.node, c.status, f"{c.off:.3g}") for c in report.culprits]
-        print_table(("node", "verdict", "off / allowed"), rows, left=(0, 1))
+        print_table(("node", "verdict", "of allowed"), rows, left=(0, 1))
     if report.boundary:
         print_line(f"{report.boundary}\n")
     if report.smallest:
-        print_line(f"smallest input found:\n\n{_indented(report.smallest)}\n")
+        print_line("smallest input found:\n")
+        print_code(f"{report.smallest.rstrip()}\n")
     if report.nodes:
-        print_table(_NODES, [_node(n) for n in report.nodes], left=(0, 6))
+        print_table(_NODES, [_node(n) for n in report.nodes], left=(0, 7))
     if report.oracles:
         rows = [(o.name, f"{o.asked:,}", f"{o.agreed:,}", f"{o.refused:,}") for o in report.oracles]
         print_table(("oracle", "asked", "agreed", "refused"), rows)
@@ -199,14 +200,11 @@ def _remarks(report: Any) -> list[str]:
     return [*refused, *notes, *(f"left out: {what}" for what in report.left_out)]
 
 
-_NODES = ("node", "type", "compared", "off / allowed", "floor", "canaries", "verdict")
+_NODES = ("node", "type", "compared", "of allowed", "ULP", "floor", "caught", "verdict")
 
 
 def _node(n: Any) -> tuple[str, ...]:
     caught = f"{sum(n.canaries.values())}/{len(n.canaries)}"
     floor = "all 0" if math.isinf(n.floor) else f"{n.floor:.1e}"
-    return n.name, n.dtype, f"{n.compared:,}", f"{n.worst:.2g}", floor, caught, n.verdict.value
-
-
-def _indented(code: str) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in code.splitlines())
+    numbers = (f"{n.compared:,}", f"{n.worst:.2g}", f"{n.ulp:.2g}", floor, caught)
+    return n.name, n.dtype, *numbers, n.verdict.value

@@ -34,6 +34,11 @@ def print_line(text: str, *, stderr: bool = False) -> None:
     out.print(text, soft_wrap=True)
 
 
+def print_code(text: str) -> None:
+    """Print code, in the lines that it has, to be copied."""
+    console().print(text, soft_wrap=True)
+
+
 def print_error(message: str) -> None:
     """Print one message on the standard error stream."""
     print_line(f"jaxlr: {message}", stderr=True)
