@@ -116,7 +116,7 @@ class Sweep:
 
     def _thresholds(self, v: np.ndarray, dtype: DTypeLike, turn: int) -> np.ndarray:
         """Thresholds of both signs in a random order; a small leaf has the next few each turn."""
-        far = np.inf if dtype == np.float64 else _FAR
+        far = np.inf if dtype == "float64" else _FAR
         sizes = np.array([t for t in THRESHOLDS if t <= far])
         both = np.random.default_rng(self._seed).permutation(np.append(sizes, -sizes))
         found = np.resize(np.roll(both, -turn * v.size), v.shape)
