@@ -6,8 +6,9 @@ root=$(CDPATH='' cd -- "$scripts/.." && pwd -P) || exit 1
 setup() {
     venv=$root/.venv
     stamp=$venv/jaxlr-$1.stamp
-    # Installed is what this path and this pyproject.toml ask for, and nothing else.
-    want="$root $(cksum <"$root/pyproject.toml")"
+    # Installed is what this path and this pyproject.toml ask for, and nothing else; the plugin of
+    # pytest is copied.
+    want="$root $(cat "$root/pyproject.toml" "$root/jaxlr/plugin/jaxlr_pytest.py" | cksum)"
     if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
         return 0
     fi

@@ -16,6 +16,7 @@ ALLOWED = {
     "core": set(),
     "check": set(),
     "extras": set(),
+    "plugin": {"check"},
     "data": {"extras", "shard"},
     "shard": set(),
     "batch": {"core", "shard"},

@@ -1,7 +1,8 @@
 """The command line: arguments in, text, files and exit codes out.
 
-Exit codes: 0 done; 1 a check failed, training diverged, or the input cannot be used; 2 wrong
-arguments; 3 a fit did not converge; 130 interrupted.
+Exit codes: 0 done; 1 training diverged, or the input cannot be used; 2 wrong arguments; 3 a fit did
+not converge; 130 interrupted. Of ``check``: 0 passed; 1 wrong; 2 no verdict, for the call is bad or
+the input cannot be used; 3 vacuous, the check could not have failed; 4 undecided.
 """
 
 import os

@@ -1,38 +1,39 @@
-"""``jaxlr check``: the hand-written derivatives before the judge, on data of yours."""
+"""``jaxlr check``: hand-written derivatives before the judge, yours or ours on data of yours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from jaxlr.batch import check_penalty
-from jaxlr.check import NodeCheck, Report
-from jaxlr.cli.show import number, print_line, print_table, ulp_number
+from jaxlr.check import NodeCheck, Report, Verdict
+from jaxlr.cli.function import EXIT_CODES, FunctionOptions, judge
+from jaxlr.cli.modules import CallError, is_name
+from jaxlr.cli.show import number, print_error, print_line, print_table, ulp_number
 from jaxlr.core import Params
-from jaxlr.data import BUILT_IN, Dataset, load
+from jaxlr.data import BUILT_IN, DataError, Dataset, load
+from jaxlr.extras import MissingExtraError
 from jaxlr.run import check_gradient_at, check_nodes_at, check_seed
 from jaxlr.train import check_count
 
 _COORDINATES_SHOWN = 12
 _POINTS = {"zeros": 0.0, "random parameters": 1.0, "large parameters": 30.0}
+_SAID = {
+    Verdict.PASS: "all checks passed",
+    Verdict.WRONG: "CHECKS FAILED",
+    Verdict.UNDECIDED: "UNDECIDED: nothing is wrong, but the oracles do not agree everywhere",
+}
 _ALL = "rounding"  # in place of a number of units that is larger than the value itself
 
 
 @dataclass(frozen=True)
-class Check:
-    """Check the hand-written derivatives against autodiff, on your data.
+class DataOptions:
+    """With DATA: which rows are taken, and how."""
 
-    Every node of the graph and every coordinate of the gradient, at three points: zeros, where
-    training starts; random parameters; and ones so large that most rows are saturated. Exits
-    with 1 if anything is wrong.
-    """
-
-    data: Annotated[Positional[str], arg(metavar="DATA")] = BUILT_IN
-    """A CSV file with a header, or the name of the built-in data set."""
     target: str | None = None
     """Column of the labels; needed for a file."""
     positive: str | None = None
@@ -43,50 +44,110 @@ class Check:
     """Rows to check on, chosen at random if there are more."""
     l2: float = 0.0
     """Penalty: l2/2 ||w||^2."""
-    seed: int = 0
-    """For the choice of rows and the random parameters."""
     dtype: Literal["float32", "float64"] = "float32"
     """Type of the computation that is checked."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Check the settings before any data is read."""
         check_count("rows", self.rows)
         check_penalty(self.l2)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Check hand-written derivatives: your own function's, or those of the logistic regression.
+
+    MODULE:FUNCTION is a function of yours with a custom_vjp or custom_jvp (or, with --gradient-of,
+    one that returns gradients), judged by oracles that share no code:
+
+    jaxlr check ops.py:softplus --args float32[9]
+
+    DATA is a CSV file or a built-in data set. On its rows every node of the logistic regression's
+    graph and every coordinate of its gradient is compared with autodiff, at three points: zeros,
+    where training starts; random parameters; and ones so large that most rows are saturated.
+
+    Exit codes: 0 passed; 1 wrong; 2 bad call, no verdict; 3 vacuous, the check could not have
+    failed; 4 undecided.
+    """
+
+    subject: Annotated[Positional[str], arg(metavar="MODULE:FUNCTION|DATA")] = BUILT_IN
+    """A function (ops:softplus, ops.py:softplus), a CSV file with a header, or built-in data."""
+    seed: int = 0
+    """Of all that is random."""
+    data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    function: OmitArgPrefixes[FunctionOptions] = field(default_factory=FunctionOptions)
+
+    def __post_init__(self) -> None:
+        """Check the options: here, for tyro tells what is raised here and in no part of it."""
         check_seed(self.seed)
+        if is_name(self.subject):
+            _refuse(self.data, "DATA")
+            self.function.check()
+        else:
+            _refuse(self.function, "MODULE:FUNCTION")
+            self.data.check()
 
     def run(self) -> int:
-        """Print a table for each point; 1 if anything is wrong."""
-        with jax.enable_x64(self.dtype == "float64"):
+        """Print what was found; the exit codes are those above."""
+        try:
+            if is_name(self.subject):
+                return judge(self.subject, self.function, self.seed)
+            return _CheckOfData(self.subject, self.seed, self.data).run()
+        except (CallError, DataError, MissingExtraError) as error:
+            print_error(str(error))
+            return 2
+
+
+def _refuse(options: DataOptions | FunctionOptions, subject: str) -> None:
+    """Raise if any of the options, which go only with ``subject``, was given."""
+    for option in fields(options):
+        if getattr(options, option.name) != option.default:
+            raise ValueError(f"--{option.name.replace('_', '-')} goes only with {subject}")
+
+
+@dataclass(frozen=True)
+class _CheckOfData:
+    """The logistic regression's derivatives on rows of ``name``."""
+
+    name: str
+    seed: int
+    options: DataOptions
+
+    def run(self) -> int:
+        """Print a table for each point; the exit code of the worst verdict."""
+        with jax.enable_x64(self.options.dtype == "float64"):
             rng = np.random.default_rng(self.seed)
             sample = self._sample(rng)
             # Of the order of 1 in z, whatever the scales of the features.
             spread = np.maximum(np.std(sample.rows.X, axis=0, dtype=np.float64), 1e-30)
             direction = rng.standard_normal(len(spread)) / spread / np.sqrt(len(spread))
-            passed = [
+            found = [
                 self._check_at(name, sample, factor * direction, factor)
                 for name, factor in _POINTS.items()
             ]
-        print_line("all checks passed" if all(passed) else "CHECKS FAILED")
-        return 0 if all(passed) else 1
+        verdict = next(v for v in (Verdict.WRONG, Verdict.UNDECIDED, Verdict.PASS) if v in found)
+        print_line(_SAID[verdict])
+        return EXIT_CODES[verdict]
 
     def _sample(self, rng: np.random.Generator) -> "_Sample":
         rows = load(
-            self.data,
-            target=self.target,
-            exclude=self.exclude,
-            positive=self.positive,
-            dtype=self.dtype,
+            self.name,
+            target=self.options.target,
+            exclude=self.options.exclude,
+            positive=self.options.positive,
+            dtype=self.options.dtype,
         )
-        index = np.sort(rng.choice(len(rows.y), min(self.rows, len(rows.y)), replace=False))
+        index = np.sort(rng.choice(len(rows.y), min(self.options.rows, len(rows.y)), replace=False))
         return _Sample(rows.rows(index), index)
 
-    def _check_at(self, name: str, sample: "_Sample", w: np.ndarray, b: float) -> bool:
+    def _check_at(self, name: str, sample: "_Sample", w: np.ndarray, b: float) -> Verdict:
         rows = sample.rows
         X, y = jax.device_put(rows.X), jax.device_put(rows.y)
         params = Params(jnp.asarray(w, X.dtype), jnp.asarray(b, X.dtype))
         nodes = check_nodes_at(params, X, y)
-        report = check_gradient_at(params, X, y, l2=self.l2)
-        print_line(f"\n{rows.name}: {len(y)} rows, {self.dtype}, at {name}; autodiff in float64\n")
+        report = check_gradient_at(params, X, y, l2=self.options.l2)
+        dtype = self.options.dtype
+        print_line(f"\n{rows.name}: {len(y)} rows, {dtype}, at {name}; autodiff in float64\n")
         table = _node_rows(nodes, sample.numbers) + _coordinate_rows(report, rows.features)
         header = ("node, worst row", "by hand", "autodiff", "ULP", "allowed", "verdict")
         print_table(header, table, left=(0, 5))
@@ -95,7 +156,7 @@ class Check:
         more = len(report.coordinates) - _COORDINATES_SHOWN
         if more > 0:
             print_line(f"and {more} coordinates that are nearer")
-        return bool(report) and all(node.passed for node in nodes)
+        return report.verdict if all(node.passed for node in nodes) else Verdict.WRONG
 
 
 class _Sample(NamedTuple):

@@ -20,8 +20,9 @@ _METRICS = {"loss": "loss", "accuracy": "accuracy", "roc_auc": "ROC AUC", "brier
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Console that prints text as it is: no markup, no colouring of numbers."""
-    return Console(file=sys.stderr if stderr else sys.stdout, markup=False, highlight=False)
+    """Console that prints text as it is: no markup, no pictures for :zero:, no coloured numbers."""
+    file = sys.stderr if stderr else sys.stdout
+    return Console(file=file, markup=False, emoji=False, highlight=False)
 
 
 def print_line(text: str, *, stderr: bool = False) -> None:
@@ -31,6 +32,11 @@ def print_line(text: str, *, stderr: bool = False) -> None:
         fold = TextWrapper(out.width, break_long_words=False, break_on_hyphens=False)
         text = "\n".join(fold.fill(line) for line in text.split("\n"))
     out.print(text, soft_wrap=True)
+
+
+def print_code(text: str) -> None:
+    """Print code, in the lines that it has, to be copied."""
+    console().print(text, soft_wrap=True)
 
 
 def print_error(message: str) -> None:

@@ -28,17 +28,24 @@ _FEW = 8
 
 
 def condition(
-    quantity: Quantity, f: Function, moving: tuple[int, ...], at: Point
+    quantity: Quantity,
+    f: Function,
+    moving: tuple[int, ...],
+    at: Point,
+    varied: tuple[bool, ...],
 ) -> dict[str, Arrays]:
-    """``sum_j |dg/du_j| |u_j|`` of every number g of a quantity, in the types of ``at``."""
+    """``sum_j |dg/du_j| |u_j|`` of every number g of a quantity, in the types of ``at``.
+
+    Numbers 0 and 1 in leaves that are not ``varied`` are exact.
+    """
     leaves, tree = jax.tree.flatten(at)
+    sizes = tree.flatten_up_to(at._replace(floats=_inexact(at.floats, varied)))
 
     def moved(turn: tuple[Array, Array]) -> Any:
         key, only = turn
         tangents = [
-            v
-            * jnp.where(only < 0, _cauchy(jax.random.fold_in(key, i), v), only == i).astype(v.dtype)
-            for i, v in enumerate(leaves)
+            size * jnp.where(only < 0, _cauchy(jax.random.fold_in(key, i), v), _one(only == i, v))
+            for i, (v, size) in enumerate(zip(leaves, sizes, strict=True))
         ]
         found = jax.jvp(lambda p: quantity(f, moving, p), (at,), (tree.unflatten(tangents),))[1]
         return jax.tree.map(jnp.abs, found)
@@ -57,3 +64,14 @@ def condition(
 
 def _cauchy(key: Array, v: Array) -> Array:
     return jnp.clip(jax.random.cauchy(key, v.shape, v.dtype), -_LONGEST, _LONGEST)
+
+
+def _one(yes: Array, v: Array) -> Array:
+    return jnp.full(v.shape, yes.astype(v.dtype))
+
+
+def _inexact(floats: Arrays, varied: tuple[bool, ...]) -> Arrays:
+    return [
+        v if free else jnp.where((v == 0) | (abs(v) == 1), jnp.zeros_like(v), v)
+        for v, free in zip(floats, varied, strict=True)
+    ]

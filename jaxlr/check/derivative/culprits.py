@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxlr.check.derivative.compare import Place, Tolerance, flushed, rounding
 from jaxlr.check.derivative.conditioning import condition
-from jaxlr.check.derivative.layout import is_traceable
 from jaxlr.check.derivative.programs import Programs, is_wide, wide
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, gradient
 from jaxlr.check.graph import NodeVerdict, locate, true_nodes
@@ -25,11 +24,13 @@ def culprits(
     The values are those that the reference names with `jax.ad_checkpoint.checkpoint_name`.
     """
     point, layout = place.probe.point, programs.layout
-    with jax.enable_x64(is_wide(point)):
-        at = jax.tree.map(jnp.asarray, point)
+
+    def by_hand(at: Point) -> dict[str, Any]:
         args = layout.arguments(at.floats, place.others)
-        run = nodes if place.mode == "eager" else _compiled(nodes, args)
-        hand = run(*args, _cotangent(programs, at, place.others))
+        return nodes(*args, _cotangent(programs, at, place.others))
+
+    with jax.enable_x64(is_wide(point)):
+        hand = _in_mode(by_hand, place.mode)(jax.tree.map(jnp.asarray, point))
     with jax.enable_x64(True):
         exact = jax.tree.map(jnp.asarray, wide(point))
         args = layout.arguments(exact.floats, place.others)
@@ -44,10 +45,18 @@ def culprits(
         return tuple(locate(programs.reference.function, args, cotangent, hand, allowed))
 
 
-def _compiled(nodes: Nodes, args: tuple[Any, ...]) -> Nodes:
-    """Compile, with the arguments that are no arrays as constants."""
-    static = tuple(i for i, v in enumerate(args) if not is_traceable(v))
-    return jax.jit(nodes, static_argnums=static)
+def _in_mode(by_hand: Callable[[Point], Any], mode: str) -> Callable[[Point], Any]:
+    """Run as the function was run: a fault may show only where it is traced, or under vmap."""
+    if mode == "eager":
+        return by_hand
+    if mode != "vmap":
+        return jax.jit(by_hand)
+
+    def of_two(at: Point) -> Any:
+        twice = jax.tree.map(lambda v: jnp.stack([v, v]), at)
+        return jax.tree.map(lambda v: v[0], jax.jit(jax.vmap(by_hand))(twice))
+
+    return of_two
 
 
 def _cotangent(programs: Programs, at: Point, others: list[Any]) -> Any:
@@ -74,8 +83,8 @@ def _terms(programs: Programs, at: Point, others: list[Any]) -> dict[str, Any]:
         return layout.call(programs.reference.function, floats, others)
 
     moving = tuple(layout.moving)
-    named = condition(by_name, of_floats, moving, at)
+    named = condition(by_name, of_floats, moving, at, layout.varied)
     found = {node: v for node, (v,) in named.items()}
-    by_argument = condition(gradient, of_floats, moving, at)["gradient"]
+    by_argument = condition(gradient, of_floats, moving, at, layout.varied)["gradient"]
     names = [f"d{layout.names[i]}" for i in moving]
     return found | dict(zip(names, by_argument, strict=True))

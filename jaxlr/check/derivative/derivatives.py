@@ -67,7 +67,8 @@ def check_derivatives(
     batch_axes : int, None, or sequence of them
         Axis of the rows in each argument, as ``in_axes`` of `jax.vmap`; "find" looks for one.
     vary : sequence of int, optional
-        Arguments whose values may be taken anywhere; by default those differentiated by.
+        Arguments whose values may be taken anywhere; by default those differentiated by. In the
+        others, the numbers 0 and 1 are taken as exact: labels, masks, weights.
     domain : mapping of int to pair of float, optional
         Smallest and largest value of an argument, for instance ``{1: (0, 1)}`` for labels.
     nodes : callable, optional
@@ -124,7 +125,7 @@ def check_derivatives(
     _check_options(order, level, accuracy, atol)
     reference = _own_body(f) if reference is None else reference
     argnums = (argnums,) if isinstance(argnums, int) else argnums
-    leaves, floats, others = layout(reference, args, argnums)
+    leaves, floats, others = layout(reference, args, argnums, vary)
     name = _name(f)
     run = programs(f, reference, leaves)
     left_out: list[str] = []
@@ -135,7 +136,7 @@ def check_derivatives(
     narrow = [np.asarray(v).astype(given) for v in floats]
     orders = _order(run, narrow, others, order, quick=level == "quick", left_out=left_out)
     plan = Plan(
-        floats, others, _vary(leaves, vary), _bounds(leaves, domain), leaves.moving,
+        floats, others, leaves.varied, _bounds(leaves, domain), leaves.moving,
         _axes(run, args, floats, others, batch_axes), _shapes(run), given,
         _supported(run, floats, others, names_of(dtypes), dtypes is not None, left_out), orders,
         forward=level == "full" and _takes(run, tangent, narrow, others) is None,
@@ -167,7 +168,7 @@ def _report(
     verdicts = [f.verdict for f in judge.findings]
     if Verdict.WRONG in verdicts:
         verdict = Verdict.WRONG
-    elif not all(all(n.canaries.values()) for n in nodes):
+    elif not all(n.canaries and all(n.canaries.values()) for n in nodes):
         verdict = Verdict.VACUOUS
     else:
         verdict = Verdict.UNDECIDED if verdicts else Verdict.PASS
@@ -363,12 +364,6 @@ def _supported(
     if not found:
         raise ValueError("f takes none of the types: " + "; ".join(left_out))
     return tuple(found)
-
-
-def _vary(leaves: Layout, vary: Sequence[int] | None) -> list[bool]:
-    if vary is None:
-        return list(leaves.wanted)
-    return [number in vary for number in leaves.argument]
 
 
 def _bounds(

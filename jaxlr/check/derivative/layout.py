@@ -26,6 +26,8 @@ class Layout:
         Pairs of position and value of the leaves that are no arrays: handed on as they are.
     wanted : tuple of bool
         Of each floating-point leaf, whether the derivative by it is judged.
+    varied : tuple of bool
+        Whether its values may be taken anywhere; of the others, 0 and 1 are exact: labels, masks.
     names : tuple of str
         Of each floating-point leaf, as in ``params.w``.
     argument : tuple of int
@@ -37,6 +39,7 @@ class Layout:
     others: tuple[int, ...]
     static: tuple[tuple[int, Any], ...]
     wanted: tuple[bool, ...]
+    varied: tuple[bool, ...]
     names: tuple[str, ...]
     argument: tuple[int, ...]
 
@@ -63,7 +66,10 @@ def floating(tree: PyTree) -> list[Any]:
 
 
 def layout(
-    f: Callable[..., Any], args: tuple[Any, ...], argnums: Sequence[int] | None
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    argnums: Sequence[int] | None,
+    vary: Sequence[int] | None = None,
 ) -> tuple[Layout, list[Any], list[Any]]:
     """Sort the leaves of ``args``: their layout, the floating-point ones, the other arrays."""
     chosen = _chosen(args, argnums)
@@ -93,6 +99,7 @@ def layout(
         tuple(i for i, _ in others),
         tuple(static),
         wanted,
+        wanted if vary is None else tuple(number in vary for _, _, number, _ in floats),
         tuple(name for _, name, _, _ in floats),
         tuple(number for _, _, number, _ in floats),
     )
@@ -116,11 +123,6 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = [p.name for p in parameters if p.kind in plain]
     return [named[i] if i < len(named) else f"arg{i}" for i in range(count)]
-
-
-def is_traceable(tree: PyTree) -> bool:
-    """Whether all leaves are arrays or numbers, so that `jax.jit` takes them."""
-    return all(_is_array(v) or isinstance(v, bool | int | float) for v in jax.tree.leaves(tree))
 
 
 def _is_array(v: Any) -> bool:

@@ -16,7 +16,6 @@ THRESHOLDS = (
     110, 300, 700, 709, 710, 740, 750,
 )  # fmt: skip
 _FAR = 110.0  # thresholds beyond this one are for float64
-_TURNS = 5  # inputs of thresholds, where one does not hold them all
 _ORDINARY = 1e3  # |x| from which on an overflow inside may be nobody's fault; in float16, 30
 
 
@@ -94,7 +93,8 @@ class Sweep:
         yield "-0.0", lambda v: np.full_like(v, -0.0), False
         yield "one element zero", _one_zero, True
         yield "all alike", lambda v: np.full_like(v, v.ravel()[0] if v.size else 0), False
-        for turn in range(_TURNS if max(v.size for v in self.floats) < len(THRESHOLDS) else 1):
+        largest = max(v.size for v in self.floats)
+        for turn in range(-(-2 * len(THRESHOLDS) // max(1, largest))):
             yield "thresholds", lambda v, turn=turn: self._thresholds(v, dtype, turn), not turn
         yield "far", lambda v: 100 * v + 20 * _sign(v), True
         for size in (3, -3, 10, 30, -30, 1e-2, 1e-5):
@@ -116,7 +116,7 @@ class Sweep:
 
     def _thresholds(self, v: np.ndarray, dtype: DTypeLike, turn: int) -> np.ndarray:
         """Thresholds of both signs in a random order; a small leaf has the next few each turn."""
-        far = np.inf if dtype == np.float64 else _FAR
+        far = np.inf if dtype == "float64" else _FAR
         sizes = np.array([t for t in THRESHOLDS if t <= far])
         both = np.random.default_rng(self._seed).permutation(np.append(sizes, -sizes))
         found = np.resize(np.roll(both, -turn * v.size), v.shape)

@@ -56,11 +56,12 @@ class Program:
 
     def condition(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Sum of the absolute values of the terms of each number; see `conditioning`."""
-        return self._size(condition, quantity, point, others)
+        of = partial(condition, varied=self.layout.varied)
+        return self._size("condition", of, quantity, point, others)
 
     def steps(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Return what rounding in each step of the program does, per unit of it; see `steps`."""
-        return self._size(condition_of_steps, quantity, point, others)
+        return self._size("steps", condition_of_steps, quantity, point, others)
 
     def scalar(self, point: Point, others: list[Any]) -> tuple[Callable[[Array], Array], Array]:
         """``<cotangent, function(floats)>`` as a function of one vector of both, and the vector.
@@ -85,13 +86,18 @@ class Program:
         return self.layout.call(self.function, floats, others)
 
     def _size(
-        self, of: Callable[..., Any], quantity: Quantity, point: Point, others: list[Any]
+        self,
+        name: str,
+        of: Callable[..., Any],
+        quantity: Quantity,
+        point: Point,
+        others: list[Any],
     ) -> Found:
         def size(at: Point, others: list[Any]) -> dict[str, Arrays]:
             return of(quantity, partial(self._of_floats, others), tuple(self.layout.moving), at)
 
         with jax.enable_x64(True):
-            run = self._once((quantity, of), lambda: jax.jit(size))
+            run = self._once((quantity, name), lambda: jax.jit(size))
             return _host(run(_device(wide(point)), others))
 
     def _once(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:

@@ -54,8 +54,9 @@ class Finding:
         more = f" (and {self.others} more)" if self.others else ""
         if self.quantity == "structure":
             return f"{self.path}: {self.reason}"
+        hand, truth = _apart(self.hand, self.truth)
         line = (
-            f"{self.path} = {self.hand:.9g} by hand, {self.truth:.9g} in truth; "
+            f"{self.path} = {hand} by hand, {truth} in truth; "
             f"{_ulps(self.ulp)} off{more}\n  at: {self.where}"
         )
         sure = [
@@ -157,7 +158,7 @@ class DerivativeReport:
             missed = [
                 f"{fault} in {n.name} ({n.dtype})"
                 for n in self.nodes
-                for fault, caught in n.canaries.items()
+                for fault, caught in (n.canaries or {"any fault": False}).items()
                 if not caught
             ]
             return f"vacuous: {self.function}: this check would not have seen " + "; ".join(missed)
@@ -211,6 +212,18 @@ def _oracle_row(o: Oracle) -> tuple[str, ...]:
 
 def _culprit(c: Any) -> tuple[str, ...]:
     return (c.node, c.status, f"{c.off:.3g} of what rounding explains")
+
+
+def _apart(a: float, b: float) -> tuple[str, str]:
+    """Return two numbers as text, with as many digits as tell them apart."""
+    return next(
+        (
+            found
+            for digits in (6, 9, 12, 17)
+            if (found := (f"{a:.{digits}g}", f"{b:.{digits}g}"))[0] != found[1]
+        ),
+        (f"{a:.17g}", f"{b:.17g}"),
+    )
 
 
 def _short(value: float) -> str:
