@@ -118,7 +118,7 @@ def by_scipy(case: Case) -> Verdict:
     return "passes" if off <= SCIPY_RELATIVE * found else "wrong"
 
 
-def by_jaxlr(level: str) -> Callable[[Case], Verdict]:
+def by_jaxlr(level: Literal["quick", "full"]) -> Callable[[Case], Verdict]:
     """Ask ``check_derivatives``, with the twin of the rule as its reference."""
 
     def check(case: Case) -> Verdict:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jaxlr.check.derivative.derivatives import check_derivatives
@@ -113,6 +113,6 @@ def audit(
             for call in rule.args[: 1 if level == "full" else _CALLS]
         ]
         worst = next((r for r in made if not r), made[0])
-        reports.append((rule.path, worst))
+        reports.append((rule.path, replace(worst, function=rule.name)))
     unreached = tuple(rule.path for rule in found if not rule.args)
     return Audit(getattr(f, "__name__", type(f).__name__), tuple(reports), unreached)

@@ -45,25 +45,25 @@ def floor(made: Iterable[Comparison]) -> float:
 
 
 def visibility(c: Comparison) -> float:
-    """How small a change would be seen: the truth in units of what is allowed."""
+    """How small a change would be seen: the truth in units of what is allowed, at best."""
+    return float(np.max(_ratio(c), initial=0.0))
+
+
+def _ratio(c: Comparison) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = abs(c.truth) / c.allowed
-    return float(np.median(ratio[np.isfinite(ratio)])) if np.isfinite(ratio).any() else -1.0
+    return np.where(np.isfinite(ratio), ratio, 0.0)
 
 
 def _seen(c: Comparison, planted: np.ndarray) -> bool:
     return bool(exceeds(planted, c.truth, c.allowed, c.place.dtype).any())
 
 
-def _largest(c: Comparison) -> int:
-    return int(np.nanargmax(np.where(np.isfinite(c.truth), abs(c.truth), -1.0)))
-
-
 def _one(change: Callable[[float, float], float]) -> Callable[[Comparison], np.ndarray | None]:
     def plant(c: Comparison) -> np.ndarray | None:
         if not c.hand.size or not np.isfinite(c.truth).any():
             return None
-        planted, i = c.hand.ravel().copy(), _largest(c)
+        planted, i = c.hand.ravel().copy(), int(np.argmax(_ratio(c)))
         planted[i] = change(planted[i], c.allowed.ravel()[i])
         return None if planted[i] == c.hand.ravel()[i] else planted.reshape(c.hand.shape)
 

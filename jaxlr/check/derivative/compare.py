@@ -9,7 +9,7 @@ import numpy as np
 from jaxlr.check import ulp
 from jaxlr.check.derivative.layout import Layout
 from jaxlr.check.derivative.points import Probe
-from jaxlr.check.derivative.programs import Found, Programs
+from jaxlr.check.derivative.programs import Found, Program, Programs
 from jaxlr.check.derivative.quantities import Quantity
 
 _BUDGET = 8  # rounding units of the sum of absolute terms
@@ -23,24 +23,25 @@ _BY_STEPS = (
     "second by cotangent",
     "gradient of the primal",
 )  # nobody claims that they are accurate
-_LARGEST = {"float16": 2.0**-23}  # float16 is computed in float32: its denormals stay
+_SMALLEST_NORMAL = {"float16": 2.0**-14}  # its smallest normal number
 
 
 class Tolerance(NamedTuple):
     """What is allowed beyond the truth: a budget of rounding units, and what the user adds.
 
-    ``steps`` allows what rounding in each step of the program itself may do, ``atol`` is an
-    absolute distance.
+    ``accuracy`` says of what: of the sum of absolute terms ("inputs"), or, where that is more, of
+    what rounding does in the steps of the reference's own autodiff ("reference"), or in those of
+    the program that is judged ("steps"). ``atol`` is an absolute distance.
     """
 
     budget: float
-    steps: bool = False
+    accuracy: str = "reference"
     atol: float = 0.0
 
     @classmethod
-    def of(cls, elementwise: bool, steps: bool, atol: float) -> "Tolerance":
+    def of(cls, elementwise: bool, accuracy: str, atol: float) -> "Tolerance":
         """Budget of 4 or 8 rounding units."""
-        return cls(_ELEMENTWISE if elementwise else _BUDGET, steps, atol)
+        return cls(_ELEMENTWISE if elementwise else _BUDGET, accuracy, atol)
 
 
 class Place(NamedTuple):
@@ -79,14 +80,14 @@ class Comparison(NamedTuple):
     @property
     def distance(self) -> np.ndarray:
         """Distance in units in the last place; inf where only one of the two is a number."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             found = abs(self.hand - self.truth) / self.unit
         return np.where(self.bad & ~np.isfinite(found), np.inf, np.nan_to_num(found, posinf=0.0))
 
     @property
     def excess(self) -> np.ndarray:
         """Distance in units of what is allowed; inf where only one of the two is a number."""
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = abs(self.hand - self.truth) / self.allowed
         found = np.where(np.isnan(found), np.where(self.bad, np.inf, 0.0), found)
         return np.where(self.bad, np.maximum(found, 1.0), np.minimum(found, 1.0))
@@ -149,8 +150,9 @@ def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: 
     """Allow what is nobody's fault, where something is not allowed yet.
 
     To the value, what the reference does in the same type: it is the derivative that is judged.
-    Far out, an overflow that the reference has too. To the derivative of a derivative, and to the
-    value, what rounding in its steps does, and in those of the reference in float64.
+    Far out, an overflow that the reference has too. To a derivative, what rounding does in the
+    steps of the reference's autodiff in this type: of that, too, people ask no more. To the
+    derivative of a derivative, and to the value, what rounding in their own steps does.
     """
     point, others = made.place.probe.point, made.place.others
     if made.kind == "value" or made.place.probe.extreme:
@@ -163,13 +165,24 @@ def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: 
         lost = ~np.isfinite(plain) & ~np.isfinite(made.hand)
         # There is no truth in this type where both are lost.
         made = made._replace(truth=np.where(lost, np.nan, made.truth))
-    if made.bad.any() and (tolerance.steps or made.kind in _BY_STEPS):
-        allowed = made.allowed
-        for program, in_dtype in ((programs.hand, dtype), (programs.reference, "float64")):
-            steps = program.steps(made.quantity, point, others)[made.kind][made.leaf]
-            allowed = allowed + rounding(tolerance, in_dtype, steps)
-        made = made._replace(allowed=allowed)
+    for program, in_dtype in _forgiving(programs, tolerance, made, dtype):
+        if not made.bad.any():
+            break
+        steps = program.steps(made.quantity, point, others)[made.kind][made.leaf]
+        made = made._replace(allowed=made.allowed + rounding(tolerance, in_dtype, steps))
     return made
+
+
+def _forgiving(
+    programs: Programs, tolerance: Tolerance, made: Comparison, dtype: str
+) -> Iterator[tuple[Program, str]]:
+    """Programs whose rounding is forgiven, and the type that it happens in."""
+    if made.kind in _BY_STEPS:
+        yield programs.reference, "float64"
+    elif tolerance.accuracy != "inputs":
+        yield programs.reference, dtype
+    if made.kind in _BY_STEPS or tolerance.accuracy == "steps":
+        yield programs.hand, dtype
 
 
 def _coarser(a: Any, b: str) -> str:
@@ -178,4 +191,4 @@ def _coarser(a: Any, b: str) -> str:
 
 def flushed(dtype: str) -> float:
     """Distance from 0 within which XLA, and what multiplies its results, may lose a number."""
-    return _LARGEST.get(dtype, _FLUSHED * float(ml_dtypes.finfo(dtype).tiny))
+    return _SMALLEST_NORMAL.get(dtype, _FLUSHED * float(ml_dtypes.finfo(dtype).tiny))

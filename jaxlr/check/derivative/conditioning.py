@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, Quantity
@@ -41,11 +42,15 @@ def condition(
     leaves, tree = jax.tree.flatten(at)
     sizes = tree.flatten_up_to(at._replace(floats=_inexact(at.floats, varied)))
 
+    ends = np.cumsum([v.size for v in leaves])
+
     def moved(turn: tuple[Array, Array]) -> Any:
         key, only = turn
+        noise = _cauchy(key, int(ends[-1]))
         tangents = [
-            size * jnp.where(only < 0, _cauchy(jax.random.fold_in(key, i), v), _one(only == i, v))
-            for i, (v, size) in enumerate(zip(leaves, sizes, strict=True))
+            size
+            * jnp.where(only < 0, noise[end - v.size : end].reshape(v.shape), _one(only == i, v))
+            for i, (v, size, end) in enumerate(zip(leaves, sizes, ends, strict=True))
         ]
         found = jax.jvp(lambda p: quantity(f, moving, p), (at,), (tree.unflatten(tangents),))[1]
         return jax.tree.map(jnp.abs, found)
@@ -62,8 +67,8 @@ def condition(
     return jax.tree.map(estimate, found)
 
 
-def _cauchy(key: Array, v: Array) -> Array:
-    return jnp.clip(jax.random.cauchy(key, v.shape, v.dtype), -_LONGEST, _LONGEST)
+def _cauchy(key: Array, n: int) -> Array:
+    return jnp.clip(jax.random.cauchy(key, (n,), jnp.float64), -_LONGEST, _LONGEST)
 
 
 def _one(yes: Array, v: Array) -> Array:

@@ -83,8 +83,12 @@ def _terms(programs: Programs, at: Point, others: list[Any]) -> dict[str, Any]:
         return layout.call(programs.reference.function, floats, others)
 
     moving = tuple(layout.moving)
-    named = condition(by_name, of_floats, moving, at, layout.varied)
+
+    def terms(at: Point) -> Any:
+        named = condition(by_name, of_floats, moving, at, layout.varied)
+        return named, condition(gradient, of_floats, moving, at, layout.varied)["gradient"]
+
+    named, by_argument = jax.jit(terms)(at)
     found = {node: v for node, (v,) in named.items()}
-    by_argument = condition(gradient, of_floats, moving, at, layout.varied)["gradient"]
     names = [f"d{layout.names[i]}" for i in moving]
     return found | dict(zip(names, by_argument, strict=True))

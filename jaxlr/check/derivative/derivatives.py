@@ -38,7 +38,7 @@ def check_derivatives(
     vary: Sequence[int] | None = None,
     domain: Mapping[int, tuple[float, float]] | None = None,
     nodes: Callable[..., dict[str, Any]] | None = None,
-    accuracy: Literal["inputs", "steps"] = "inputs",
+    accuracy: Literal["reference", "inputs", "steps"] = "reference",
     atol: float = 0.0,
     fail_fast: bool = False,
     seed: int = 0,
@@ -75,9 +75,11 @@ def check_derivatives(
         ``nodes(*args, cotangent)``, the gradients by hand at the values that ``reference`` names
         with `jax.ad_checkpoint.checkpoint_name`, and at the arguments: ``{"dz": ..., "dx": ...}``.
         The report then says which of them is wrong itself, and which inherit it.
-    accuracy : {"inputs", "steps"}
-        What rounding may explain: what an accurate program loses, given its inputs; or whatever
-        the steps of ``f``'s own program lose. Second derivatives are always held to the latter.
+    accuracy : {"reference", "inputs", "steps"}
+        What rounding may explain. "inputs": what an accurate program loses, given its inputs.
+        "reference": what autodiff of the reference loses in the same type, where that is more.
+        "steps": whatever the steps of ``f``'s own program lose; second derivatives are always
+        held to that.
     atol : float
         Absolute distance that is allowed besides; there is none by default.
     fail_fast : bool
@@ -135,10 +137,11 @@ def check_derivatives(
         return DerivativeReport(name, Verdict.WRONG, (wrong,), (), (), seed=seed)
     narrow = [np.asarray(v).astype(given) for v in floats]
     orders = _order(run, narrow, others, order, quick=level == "quick", left_out=left_out)
+    wanted = (given,) if level == "quick" else names_of(dtypes)
     plan = Plan(
         floats, others, leaves.varied, _bounds(leaves, domain), leaves.moving,
         _axes(run, args, floats, others, batch_axes), _shapes(run), given,
-        _supported(run, floats, others, names_of(dtypes), dtypes is not None, left_out), orders,
+        _supported(run, floats, others, wanted, dtypes is not None, left_out), orders,
         forward=level == "full" and _takes(run, tangent, narrow, others) is None,
         quick=level == "quick", seed=seed,
     )  # fmt: skip
@@ -245,7 +248,7 @@ def _check_options(order: Any, level: str, accuracy: str, atol: float) -> None:
     for name, value, known in (
         ("order", order, (None, 1, 2)),
         ("level", level, ("full", "quick")),
-        ("accuracy", accuracy, ("inputs", "steps")),
+        ("accuracy", accuracy, ("reference", "inputs", "steps")),
     ):
         if value not in known:
             raise ValueError(f"{name} is {value!r}: it may be {', '.join(map(repr, known))}")
@@ -387,4 +390,4 @@ def _tolerance(run: Programs, floats: Any, others: Any, accuracy: str, atol: flo
         lambda fl: run.layout.call(run.reference.function, fl, others),
         [jax.numpy.asarray(v) for v in floats],
     )
-    return Tolerance.of(elementwise, accuracy == "steps", atol)
+    return Tolerance.of(elementwise, accuracy, atol)

@@ -14,6 +14,7 @@ from jaxlr.check.oracles import Reading, complex_step, differences, exact
 from jaxlr.check.report import Verdict
 
 _AUTODIFF = 1e-9  # relative error that float64 autodiff may have beside a second opinion
+_SHARP = 0.1  # error of a reading that may decide, of the truth or of what is allowed
 _LENIENT = 4096  # rounding units, where nobody knows how many are due
 _SMALLEST = 1e-290
 
@@ -98,14 +99,19 @@ def decide(asked: Question, hand: float, truth: float, allowed: float, eps: floa
                 return Decision(Verdict.PASS, truth, tuple(readings), "kink", kink=True)
             continue
         if abs(reading.value - truth) <= reading.error + slack:
-            if not abs(hand - reading.value) <= reading.error:
+            sharp = reading.error <= _SHARP * max(abs(truth), allowed)
+            if sharp and not abs(hand - reading.value) <= reading.error:
                 return Decision(Verdict.WRONG, truth, tuple(readings))
             continue  # it agrees, but cannot tell the two apart
-        other = next((r for r in readings[:-1] if _agree(r, reading)), None)
+        lenient = max(allowed, min(_LENIENT * eps, 0.5) * abs(reading.value))
+        if reading.error <= lenient and abs(hand - reading.value) <= lenient:
+            other: Reading | None = reading  # the hand itself is the second that says so
+        else:
+            other = next((r for r in readings[:-1] if _agree(r, reading)), None)
         if other is not None:
             sharper = min(other, reading, key=lambda r: r.error)
-            lenient = min(_LENIENT * eps, 0.5) * abs(sharper.value)
-            right = abs(hand - sharper.value) <= max(allowed, lenient) + sharper.error
+            lenient = max(allowed, min(_LENIENT * eps, 0.5) * abs(sharper.value))
+            right = abs(hand - sharper.value) <= lenient + sharper.error
             return Decision(
                 Verdict.PASS if right else Verdict.WRONG, sharper.value, tuple(readings),
                 "autodiff of the reference is wrong here", reference_wrong=True,

@@ -144,11 +144,14 @@ class Sweep:
 
 
 def is_extreme(floats: Sequence[np.ndarray]) -> bool:
-    """Whether numbers are so large that an overflow on the way may be nobody's fault."""
-    return any(
-        np.any(abs(v.astype(np.float64)) > (30 if v.dtype == np.float16 else _ORDINARY))
-        for v in floats
-    )
+    """Whether numbers are so large or small that an overflow on the way may be nobody's fault."""
+    return any(_far(v.astype(np.float64), v.dtype) for v in floats)
+
+
+def _far(v: np.ndarray, dtype: np.dtype) -> bool:
+    ordinary = 30 if dtype == np.float16 else _ORDINARY
+    smallest = 1 / float(ml_dtypes.finfo(dtype).max) ** 0.25
+    return bool(np.any(abs(v) > ordinary) or np.any((v != 0) & (abs(v) < smallest)))
 
 
 def _one_zero(v: np.ndarray) -> np.ndarray:

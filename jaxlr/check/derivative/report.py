@@ -55,12 +55,12 @@ class Finding:
         if self.quantity == "structure":
             return f"{self.path}: {self.reason}"
         hand, truth = _apart(self.hand, self.truth)
-        line = (
-            f"{self.path} = {hand} by hand, {truth} in truth; "
-            f"{_ulps(self.ulp)} off{more}\n  at: {self.where}"
-        )
+        off = f"; {self.ulp:.3g} ULP off" if math.isfinite(self.ulp) else ""
+        line = f"{self.path} = {hand} by hand, {truth} in truth{off}{more}\n  at: {self.where}"
         sure = [
-            f"{r.oracle} {r.value:.9g} +- {r.error:.1g}" for r in self.readings if not r.refused
+            f"{r.oracle} {r.value:.9g} +- {r.error:.1g}"
+            for r in self.readings
+            if abs(r.value - self.truth) <= max(r.error, 1e-9 * abs(self.truth))
         ]
         if sure:
             line += "\n  confirmed by: " + "; ".join(sure)
@@ -109,7 +109,7 @@ class DerivativeReport:
         WRONG if two oracles that share no code say so of any number; else VACUOUS if a planted
         fault was missed; else UNDECIDED if anything could not be decided; else PASS.
     findings : tuple of Finding
-        What is wrong or undecided, worst first.
+        What is wrong, then what is undecided, in the order in which it was found.
     nodes : tuple of Node
         Every leaf of every quantity.
     oracles : tuple of Oracle
@@ -228,10 +228,6 @@ def _apart(a: float, b: float) -> tuple[str, str]:
 
 def _short(value: float) -> str:
     return "inf" if math.isinf(value) else f"{value:.2g}"
-
-
-def _ulps(ulp: float) -> str:
-    return "not a number that can be compared," if not math.isfinite(ulp) else f"{ulp:.3g} ULP"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

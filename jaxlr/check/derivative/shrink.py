@@ -137,7 +137,18 @@ class Failing:
             ),
             outputs,
         )
-        return as_code(name, args, tree, numbers)
+        along = None
+        if self.made.kind.startswith("second"):
+            along = self._along(made.place)
+        return as_code(name, args, tree, numbers, along=along)
+
+    def _along(self, place: Place) -> tuple[Any, ...]:
+        """Directions in the tree of the arguments; 0 where nothing is differentiated by."""
+        layout, point = self.programs.layout, place.probe.point
+        floats = [np.zeros_like(v) for v in point.floats]
+        for i, v in zip(layout.moving, point.along, strict=True):
+            floats[i] = v
+        return layout.arguments(floats, place.others)
 
 
 def _signs(v: np.ndarray) -> np.ndarray:

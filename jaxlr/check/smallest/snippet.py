@@ -1,8 +1,9 @@
 """A failing input as a few lines of Python, ready to paste."""
 
 import keyword
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +13,15 @@ from jaxlr.check.smallest.literals import Words, fill
 from jaxlr.check.smallest.trees import Writer
 
 PyTree = Any
-_OURS = {"jax", "jnp", "np", "c", "out", "pull", "no_cotangent"}
+_OURS = {"jax", "jnp", "np", "c", "f", "out", "pull", "no_cotangent", "along", "given", "slope"}
+_ONCE_MORE = """
+
+def slope(given, c):
+    grads = jax.vjp(f, *given)[1](c)
+    return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, grads, along)))
+
+
+print(jax.grad(slope, (0, 1))(given, c))"""
 _FILL = """
 
 def no_cotangent(o):
@@ -30,6 +39,7 @@ def as_code(
     cotangent: PyTree,
     found: Sequence[tuple[str, Any, Any]],
     names: Sequence[str] | None = None,
+    along: tuple[PyTree, ...] | None = None,
 ) -> str:
     """Write the pullback of a function at one input as a program that reproduces it.
 
@@ -46,6 +56,9 @@ def as_code(
         What was wrong: the coordinate, what the hand has, and the truth.
     names : sequence of str, optional
         Names of the arguments; ``x0, x1, ...`` where they are missing or cannot be used.
+    along : tuple of PyTree, optional
+        Directions, of the structure of ``args``: the program then differentiates the pullback
+        along them once more, by the arguments and by the cotangent.
 
     Returns
     -------
@@ -72,12 +85,20 @@ def as_code(
     writer = Writer(set(_OURS))
     f = _function(writer, f_name)
     names = [_usable(writer, names, i) for i in range(len(args))]
-    body, call = _arguments(writer, args, names, f)
+    body, call, variables = _arguments(writer, args, names, f)
+    given = [word for key, _ in variables for word in (", ", key)]
     body.append(fill(["c = ", *writer.tree(cotangent)]))
-    body.append(fill(["out, pull = jax.vjp(", *call, ")"]))
+    body.append(fill(["out, pull = jax.vjp(", *call, *given, ")"]))
     if any(v is None for v in jax.tree.leaves(cotangent, is_leaf=lambda v: v is None)):
         body.append(_FILL)
-    body.append("print(pull(c))")
+    if along is None:
+        body.append("print(pull(c))")
+    else:
+        directions = tuple(pick(along) for _, pick in variables)
+        body.append(fill(["along = ", *writer.tree(directions)]))
+        body.append(fill(["given = (", *given[1:], ",)"]))
+        body.append(fill(["f = ", *call]))
+        body.append(_ONCE_MORE)
     body += [f"# {path}: by hand {hand!s}, truth {truth!s}" for path, hand, truth in found]
     return "\n".join([*_head(writer, body, _needs_64_bits((args, cotangent))), "", *body])
 
@@ -99,38 +120,49 @@ def _usable(writer: Writer, names: Sequence[str] | None, i: int) -> str:
     return writer.fresh(name if good else f"x{i}")
 
 
+Variable = tuple[str, Callable[[Any], Any]]  # its name, and how to find it in the arguments
+
+
 def _arguments(
     writer: Writer, args: tuple[PyTree, ...], names: list[str], f: str
-) -> tuple[list[str], Words]:
-    """Write the lines that make the arguments, and what `jax.vjp` is called with."""
-    lines, variables, passed = [], [], []
-    for arg, name in zip(args, names, strict=True):
-        floating = [is_floating(leaf) for leaf in jax.tree.leaves(arg)]
+) -> tuple[list[str], Words, list[Variable]]:
+    """Write the lines that make the arguments, the function of the variables, and those."""
+    lines: list[str] = []
+    variables: list[Variable] = []
+    passed = []
+    for i, (arg, name) in enumerate(zip(args, names, strict=True)):
+        leaves = jax.tree.leaves(arg)
+        floating = [is_floating(leaf) for leaf in leaves]
         if any(floating) and not all(floating):
             own, words = _apart(writer, arg, name)
-            lines += [fill([f"{key} = ", *writer.tree(leaf)]) for key, leaf in own]
-            variables += [key for key, leaf in own if is_floating(leaf)]
+            lines += [fill([f"{key} = ", *writer.tree(leaves[k])]) for key, k in own]
+            variables += [(key, _leaf(i, k)) for key, k in own if floating[k]]
             passed.append(words)
             continue
         lines.append(fill([f"{name} = ", *writer.tree(arg)]))
-        variables += [name] if floating and all(floating) else []
+        variables += [(name, operator.itemgetter(i))] if floating and all(floating) else []
         passed.append([name])
-    primals = [word for name in variables for word in (", ", name)]
-    if passed == [[name] for name in variables]:
-        return lines, [f, *primals]
+    if passed == [[name] for name, _ in variables]:
+        return lines, [f], variables
     inside = [word for i, words in enumerate(passed) for word in ([", "] if i else []) + words]
-    head = f"lambda {', '.join(variables)}: " if variables else "lambda: "
-    return lines, [head, f, "(", *inside, ")", *primals]
+    head = ", ".join(name for name, _ in variables)
+    return lines, [f"lambda {head}: " if head else "lambda: ", f, "(", *inside, ")"], variables
 
 
-def _apart(writer: Writer, arg: PyTree, name: str) -> tuple[list[tuple[str, Any]], Words]:
+def _leaf(argument: int, leaf: int) -> Callable[[Any], Any]:
+    return lambda args: jax.tree.leaves(args[argument])[leaf]
+
+
+def _apart(writer: Writer, arg: PyTree, name: str) -> tuple[list[tuple[str, int]], Words]:
     """Give every array of an argument that has also others than floating-point ones a variable."""
-    own: list[tuple[str, Any]] = []
+    own: list[tuple[str, int]] = []
+    met = iter(range(len(jax.tree.leaves(arg))))
 
     def named(leaf: Any) -> str | None:
+        at = next(met)
         if not is_array(leaf):
             return None
-        own.append((writer.fresh(f"{name}_{len(own)}"), leaf))
+        own.append((writer.fresh(f"{name}_{len(own)}"), at))
         return own[-1][0]
 
     words = writer.tree(arg, named)
