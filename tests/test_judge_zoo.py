@@ -1,9 +1,7 @@
 """The judge over the zoo: faults are wrong and their nodes named, right rules pass in full."""
 
 import os
-from collections.abc import Iterator
 
-import jax
 import numpy as np
 import pytest
 from zoo import FAULTS, SPECIES, Fault, Species, node_gradients, rule

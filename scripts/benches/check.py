@@ -33,7 +33,7 @@ import numpy as np
 ROWS = 9  # of a sample: more than 8, and no multiple of it
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 SCIPY_RELATIVE = 1e-3
-OURS = {"jaxlr quick": "quick", "jaxlr full": "full"}
+OURS: dict[str, Literal["quick", "full"]] = {"jaxlr quick": "quick", "jaxlr full": "full"}
 
 Verdict = Literal["passes", "wrong", "refuses"]
 

@@ -1,6 +1,5 @@
 """`check_derivatives`: a function with a rule of its own against oracles that share no code."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -9,18 +8,32 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxlr.check.derivative.batches import axes_of, leading_axes
-from jaxlr.check.derivative.compare import Comparison, Tolerance
-from jaxlr.check.derivative.culprits import culprits
-from jaxlr.check.derivative.elementwise import is_elementwise
+from jaxlr.check.derivative.conclude import blame, report
 from jaxlr.check.derivative.judge import Judge
-from jaxlr.check.derivative.layout import Layout, layout
-from jaxlr.check.derivative.plan import Plan, names_of
-from jaxlr.check.derivative.programs import Programs, programs
-from jaxlr.check.derivative.quantities import Point, gradient, second, tangent
-from jaxlr.check.derivative.report import DerivativeReport, Finding
-from jaxlr.check.derivative.shrink import Failing
-from jaxlr.check.graph import NodeVerdict, body
+from jaxlr.check.derivative.layout import layout
+from jaxlr.check.derivative.options import (
+    axes_or_find,
+    bounds_of,
+    check_options,
+    names_of,
+    numbers,
+)
+from jaxlr.check.derivative.plan import Plan
+from jaxlr.check.derivative.programs import programs
+from jaxlr.check.derivative.quantities import tangent
+from jaxlr.check.derivative.report import DerivativeReport
+from jaxlr.check.derivative.support import (
+    check_follows,
+    shapes,
+    structure,
+    supported,
+    takes,
+    tolerance,
+)
+from jaxlr.check.derivative.support import (
+    order as order_of,
+)
+from jaxlr.check.graph import body
 from jaxlr.check.report import Verdict
 
 _CONFIRMED = {"full": 64, "quick": 1}  # points at which autodiff is confirmed
@@ -35,7 +48,7 @@ def check_derivatives(
     level: Literal["full", "quick"] = "full",
     dtypes: Sequence[DTypeLike] | None = None,
     batch_axes: Any = "find",
-    vary: Sequence[int] | None = None,
+    vary: int | Sequence[int] | None = None,
     domain: Mapping[int, tuple[float, float]] | None = None,
     nodes: Callable[..., dict[str, Any]] | None = None,
     accuracy: Literal["reference", "inputs", "steps"] = "reference",
@@ -66,7 +79,7 @@ def check_derivatives(
         takes them.
     batch_axes : int, None, or sequence of them
         Axis of the rows in each argument, as ``in_axes`` of `jax.vmap`; "find" looks for one.
-    vary : sequence of int, optional
+    vary : int or sequence of int, optional
         Arguments whose values may be taken anywhere; by default those differentiated by. In the
         others, the numbers 0 and 1 are taken as exact: labels, masks, weights.
     domain : mapping of int to pair of float, optional
@@ -121,114 +134,41 @@ def check_derivatives(
     ...     return (c * jnp.exp(x) / (1 + jnp.exp(x)),)
     >>> softplus.defvjp(lambda x: (softplus(x), x), backward)
     >>> report = check_derivatives(softplus, x, level="quick")
-    >>> report.verdict.value, report.findings[0].path, report.findings[0].hand
-    ('wrong', 'dx[0]', nan)
+    >>> report.verdict.value, report.findings[0].quantity, report.findings[0].hand
+    ('wrong', 'gradient', nan)
     """
-    _check_options(order, level, accuracy, atol)
+    check_options(order, level, accuracy, atol, seed)
     reference = _own_body(f) if reference is None else reference
-    argnums = (argnums,) if isinstance(argnums, int) else argnums
-    leaves, floats, others = layout(reference, args, argnums, vary)
+    n = len(args)
+    chosen, varied = numbers("argnums", argnums, n), numbers("vary", vary, n)
+    leaves, floats, others = layout(reference, args, chosen, varied)
     name = _name(f)
     run = programs(f, reference, leaves)
     left_out: list[str] = []
-    given = _given(floats)
-    wrong = _structure(run, floats, others)
+    given = given_type(floats)
+    wrong = structure(run, floats, others)
     if wrong:
         return DerivativeReport(name, Verdict.WRONG, (wrong,), (), (), seed=seed)
     narrow = [np.asarray(v).astype(given) for v in floats]
-    orders = _order(run, narrow, others, order, quick=level == "quick", left_out=left_out)
-    wanted = (given,) if level == "quick" else names_of(dtypes)
+    orders = order_of(run, narrow, others, order, quick=level == "quick", left_out=left_out)
+    wanted = (given,) if level == "quick" and dtypes is None else names_of(dtypes)
     plan = Plan(
-        floats, others, leaves.varied, _bounds(leaves, domain), leaves.moving,
-        _axes(run, args, floats, others, batch_axes), _shapes(run), given,
-        _supported(run, floats, others, wanted, dtypes is not None, left_out), orders,
-        forward=level == "full" and _takes(run, tangent, narrow, others) is None,
+        floats, others, leaves.varied, bounds_of(leaves, domain, n), leaves.moving,
+        axes_or_find(run, args, floats, others, batch_axes), shapes(run),
+        supported(run, floats, others, wanted, dtypes is not None, left_out), orders,
+        forward=level == "full" and takes(run, tangent, narrow, others) is None,
         quick=level == "quick", seed=seed,
     )  # fmt: skip
-    judge = Judge(run, _tolerance(run, floats, others, accuracy, atol), _CONFIRMED[level])
+    check_follows(run, narrow, others)
+    judge = Judge(run, tolerance(run, floats, others, accuracy, atol), _CONFIRMED[level])
     for leg in plan.legs():
         judge.walk(leg)
         judge.settle()
         if fail_fast and judge.failing:
             left_out.append("all that follows the first inputs at which something was wrong")
             break
-    found = _culprits(judge, nodes, given)
-    return _report(name, judge, (*left_out, *plan.left_out()), seed, given, level == "quick", found)
-
-
-def _report(
-    name: str,
-    judge: Judge,
-    left_out: Sequence[str],
-    seed: int,
-    given: str,
-    quick: bool,
-    blamed: tuple[NodeVerdict, ...],
-) -> DerivativeReport:
-    records = list(judge.records.all.values())
-    _check_vacuous(records)
-    nodes = tuple(r.node(judge.verdict_of(r)) for r in records)
-    verdicts = [f.verdict for f in judge.findings]
-    if Verdict.WRONG in verdicts:
-        verdict = Verdict.WRONG
-    elif not all(n.canaries and all(n.canaries.values()) for n in nodes):
-        verdict = Verdict.VACUOUS
-    else:
-        verdict = Verdict.UNDECIDED if verdicts else Verdict.PASS
-    notes = [
-        f"{note} ({count} times)" if count > 1 else note for note, count in judge.notes.items()
-    ]
-    if judge.kinks:
-        notes.append("not differentiable, and not judged, at inputs: " + ", ".join(judge.kinks))
-    notes += [f"{r.name} is 0 at every input ({r.dtype})" for r in records if r.zero]
-    code = edge = ""
-    if verdict is Verdict.WRONG and judge.failing and not quick:
-        made = _plainest(judge, given)
-        failing = Failing(judge.programs, judge.tolerance, made)
-        code = failing.code(name)
-        edge = failing.edge(judge.given[made.quantity, made.place.dtype, made.place.rows])
-    return DerivativeReport(
-        name, verdict, tuple(judge.findings), nodes, judge.oracles(), blamed, code, edge,
-        tuple(notes), tuple(left_out), len(judge.places), judge.records.comparisons, seed,
-    )  # fmt: skip
-
-
-def _plainest(judge: Judge, given: str) -> Comparison:
-    """Return a comparison that failed, in the type that the user gave if there is one."""
-    return next((m for m in judge.failing if m.place.dtype == given), judge.failing[0])
-
-
-def _culprits(
-    judge: Judge, nodes: Callable[..., dict[str, Any]] | None, given: str
-) -> tuple[NodeVerdict, ...]:
-    """Judge the nodes where the gradient failed first; where it did not, at the given point.
-
-    A node that is wrong where the gradient is right leaves the check undecided.
-    """
-    if nodes is None:
-        return ()
-    failed = bool(judge.failing)
-    place = _plainest(judge, given).place if failed else judge.places[0]
-    found = culprits(judge.programs, nodes, place, judge.tolerance)
-    wrong = [v for v in found if v.status in ("wrong here", "inherited")]
-    if wrong and not failed:
-        worst = wrong[0]
-        judge.findings.append(
-            Finding(
-                Verdict.UNDECIDED, "node", worst.node, worst.hand, worst.truth, math.nan, 0.0,
-                str(place), "the node gradients do not add up to the gradient, which is right",
-            )
-        )  # fmt: skip
-    return found
-
-
-def _check_vacuous(records: Sequence[Any]) -> None:
-    """Raise where nothing was compared, or everything is 0."""
-    gradients = [r for r in records if r.kind == "gradient"]
-    if not sum(r.compared for r in gradients):
-        raise ValueError("the reference's gradient is not a number anywhere: nothing was compared")
-    if all(r.zero for r in gradients):
-        raise ValueError("the reference's gradient is 0 everywhere: a check of it proves nothing")
+    found = blame(judge, nodes, given)
+    return report(name, judge, (*left_out, *plan.left_out()), seed, given, level == "quick", found)
 
 
 def _name(f: Callable[..., Any]) -> str:
@@ -244,150 +184,6 @@ def _own_body(f: Callable[..., Any]) -> Callable[..., Any]:
     return body(f)
 
 
-def _check_options(order: Any, level: str, accuracy: str, atol: float) -> None:
-    for name, value, known in (
-        ("order", order, (None, 1, 2)),
-        ("level", level, ("full", "quick")),
-        ("accuracy", accuracy, ("reference", "inputs", "steps")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} is {value!r}: it may be {', '.join(map(repr, known))}")
-    if not 0 <= atol < math.inf:
-        raise ValueError(f"atol is {atol}: it must be a number of at least 0")
-
-
-def _given(floats: Sequence[np.ndarray]) -> str:
+def given_type(floats: Sequence[np.ndarray]) -> str:
     """Coarsest type among the arguments; they are judged in one type together."""
     return max((v.dtype for v in floats), key=lambda d: float(jax.numpy.finfo(d).eps)).name
-
-
-def _structure(run: Programs, floats: Sequence[Any], others: Sequence[Any]) -> Finding | None:
-    """Compare trees and shapes of the outputs; raise if there is nothing to differentiate."""
-
-    def outputs(f: Callable[..., Any]) -> Any:
-        return jax.eval_shape(lambda fl, ot: f(*run.layout.arguments(fl, ot)), floats, others)
-
-    hand, truth = outputs(run.hand.function), outputs(run.reference.function)
-    reason = ""
-    if jax.tree.structure(hand) != jax.tree.structure(truth):
-        reason = f"returns {jax.tree.structure(hand)}, the reference {jax.tree.structure(truth)}"
-    else:
-        for (path, a), b in zip(
-            jax.tree_util.tree_leaves_with_path(hand), jax.tree.leaves(truth), strict=True
-        ):
-            if a.shape != b.shape:
-                where = jax.tree_util.keystr(path)
-                reason = reason or f"out{where} has shape {a.shape}, of the reference {b.shape}"
-    if not reason and not _shapes(run)(floats, others):
-        raise ValueError("the function returns no floating-point array: nothing to differentiate")
-    why = reason or _takes(run, gradient, floats, others) or ""
-    nan = math.nan
-    return (
-        Finding(Verdict.WRONG, "structure", "structure", nan, nan, nan, nan, "", why)
-        if why
-        else None
-    )
-
-
-def _shapes(run: Programs) -> Callable[[Sequence[Any], Sequence[Any]], list[tuple[int, ...]]]:
-    def shapes(floats: Sequence[Any], others: Sequence[Any]) -> list[tuple[int, ...]]:
-        out = jax.eval_shape(
-            lambda fl, ot: run.layout.call(run.reference.function, fl, ot),
-            list(floats),
-            list(others),
-        )
-        return [v.shape for v in out]
-
-    return shapes
-
-
-def _takes(run: Programs, quantity: Any, floats: Any, others: Any) -> str | None:
-    """Why ``f`` has no such derivative for arguments of these types; None if it has.
-
-    JAX refuses forward mode through a ``custom_vjp`` only when it lowers.
-    """
-    cotangent = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in _outputs(run, floats, others)]
-    point = Point(list(floats), cotangent, [floats[i] for i in run.layout.moving])
-    wide = any(np.asarray(v).dtype == np.float64 for v in floats)
-    try:
-        with jax.enable_x64(wide or jax.config.jax_enable_x64):  # pyright: ignore
-            jax.jit(lambda at, ot: run.hand.ask(quantity, at, ot)).lower(point, list(others))
-    except Exception as error:  # whatever JAX or the user's rule says to it
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-    return None
-
-
-def _outputs(run: Programs, floats: Any, others: Any) -> list[Any]:
-    wide = any(np.asarray(v).dtype == np.float64 for v in floats)
-    with jax.enable_x64(wide or jax.config.jax_enable_x64):  # pyright: ignore
-        return jax.eval_shape(
-            lambda fl, ot: run.layout.call(run.hand.function, fl, ot), list(floats), list(others)
-        )
-
-
-def _order(
-    run: Programs, floats: Any, others: Any, order: int | None, quick: bool, left_out: list[str]
-) -> int:
-    if order == 1 or (order is None and quick):
-        return 1
-    why = _takes(run, second, floats, others)
-    if why is None:
-        return 2
-    if order == 2:
-        raise ValueError(f"f cannot be differentiated twice: {why}; pass order=1")
-    left_out.append(f"order 2: f cannot be differentiated twice ({why})")
-    return 1
-
-
-def _supported(
-    run: Programs,
-    floats: Sequence[np.ndarray],
-    others: Sequence[Any],
-    dtypes: tuple[str, ...],
-    asked: bool,
-    left_out: list[str],
-) -> tuple[str, ...]:
-    """Types that ``f`` follows: those it refuses or casts are left out, unless asked for."""
-    found = []
-    for dtype in dtypes:
-        moved = [v.astype(dtype) for v in floats]
-        try:
-            out = {v.dtype.name for v in _outputs(run, moved, others)}
-            why = _takes(run, gradient, moved, others)
-            if dtype == "float64" and out != {"float64"}:
-                why = f"it returns {', '.join(sorted(out))} for float64"
-        except Exception as error:  # whatever a function says to a type that it does not take
-            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        if why is None:
-            found.append(dtype)
-        elif asked:
-            raise ValueError(f"f does not take {dtype}: {why}")
-        else:
-            left_out.append(f"{dtype}: {why}")
-    if not found:
-        raise ValueError("f takes none of the types: " + "; ".join(left_out))
-    return tuple(found)
-
-
-def _bounds(
-    leaves: Layout, domain: Mapping[int, tuple[float, float]] | None
-) -> list[tuple[float, float] | None]:
-    return [(domain or {}).get(number) for number in leaves.argument]
-
-
-def _axes(run: Programs, args: Any, floats: Any, others: Any, batch_axes: Any) -> Any:
-    if isinstance(batch_axes, str):
-        if batch_axes != "find":
-            raise ValueError(
-                f"batch_axes is {batch_axes!r}: it may be 'find', or as in_axes of vmap"
-            )
-        return leading_axes(_shapes(run), floats, others)
-    return axes_of(run.layout, args, batch_axes)
-
-
-def _tolerance(run: Programs, floats: Any, others: Any, accuracy: str, atol: float) -> Tolerance:
-    elementwise = is_elementwise(
-        lambda fl: run.layout.call(run.reference.function, fl, others),
-        [jax.numpy.asarray(v) for v in floats],
-    )
-    return Tolerance.of(elementwise, accuracy, atol)

@@ -72,7 +72,7 @@ def layout(
     vary: Sequence[int] | None = None,
 ) -> tuple[Layout, list[Any], list[Any]]:
     """Sort the leaves of ``args``: their layout, the floating-point ones, the other arrays."""
-    chosen = _chosen(args, argnums)
+    chosen = range(len(args)) if argnums is None else argnums
     found, tree = jax.tree_util.tree_flatten_with_path(args)
     names = _argument_names(f, len(args))
     floats, others, static = [], [], []
@@ -104,15 +104,6 @@ def layout(
         tuple(number for _, _, number, _ in floats),
     )
     return made, [v for *_, v in floats], [v for _, v in others]
-
-
-def _chosen(args: tuple[Any, ...], argnums: Sequence[int] | None) -> set[int]:
-    if argnums is None:
-        return set(range(len(args)))
-    for i in argnums:
-        if not -len(args) <= i < len(args):
-            raise ValueError(f"argnums names argument {i}, but there are {len(args)} arguments")
-    return {i % len(args) for i in argnums}
 
 
 def _argument_names(f: Callable[..., Any], count: int) -> list[str]:

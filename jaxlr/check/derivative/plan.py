@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxlr.check.derivative.batches import SIZES, Axes, odd_size, resized
 from jaxlr.check.derivative.points import Probe, Sweep
 from jaxlr.check.derivative.quantities import Quantity, gradient, primal, second, tangent
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 _TOGETHER = 4  # points in one call of vmap or scan
 _LARGE = 2**16  # numbers in the arguments from which on fewer inputs are tried
 _QUICK = ("zero", "thresholds", "far", "one element zero")
@@ -43,8 +41,6 @@ class Plan:
         Axis of the rows of every leaf, floats first.
     shapes : callable
         Shapes of the outputs for leaves of given shapes.
-    given : str
-        Type in which the user gave the arguments.
     dtypes : tuple of str
         In which the function is judged.
     order : int
@@ -64,7 +60,6 @@ class Plan:
     moving: Sequence[int]
     axes: Axes
     shapes: Callable[[Sequence[Any], Sequence[Any]], list[tuple[int, ...]]]
-    given: str
     dtypes: tuple[str, ...]
     order: int
     forward: bool
@@ -101,12 +96,12 @@ class Plan:
 
     def _quick(self) -> Iterator[Leg]:
         sweep = self._sweep(self.floats, self.others)
-        probes = list(islice(sweep.ordinary(self.given), 2))
-        odd = list(sweep.odd(self.given))
+        probes = list(islice(sweep.ordinary(self.dtypes[0]), 2))
+        odd = list(sweep.odd(self.dtypes[0]))
         probes += [p for name in _QUICK for p in odd if p.name == name]
-        yield self._leg(gradient, self.given, "jit", probes)
+        yield self._leg(gradient, self.dtypes[0], "jit", probes)
         if self.order == 2:
-            yield self._leg(second, self.given, "jit", probes)
+            yield self._leg(second, self.dtypes[0], "jit", probes)
 
     def _probes(self, dtype: str) -> list[Probe]:
         sweep = self._sweep(self.floats, self.others)
@@ -152,16 +147,3 @@ class Plan:
 
     def _leg(self, quantity: Quantity, dtype: str, mode: str, probes: list[Probe]) -> Leg:
         return Leg(quantity, dtype, mode, None, probes, list(self.others))
-
-
-def names_of(dtypes: Any) -> tuple[str, ...]:
-    """Names of the types that were asked for; all four if none were."""
-    if dtypes is None:
-        return DTYPES
-    found = tuple(jax.numpy.dtype(d).name for d in dtypes)
-    for name in found:
-        if name not in DTYPES:
-            raise ValueError(f"dtypes names {name}: judged are {', '.join(DTYPES)}")
-    if not found:
-        raise ValueError("dtypes is empty: there is nothing to compare")
-    return found
