@@ -130,6 +130,8 @@ def by_jaxlr(level: Literal["quick", "full"]) -> Callable[[Case], Verdict]:
             reference=case.species.twin,
             argnums=tuple(i for i, yes in enumerate(case.species.differentiable) if yes),
             level=level,
+            fail_fast=True,
+            smallest=False,
             order=case.species.order,
             seed=case.seed,
         )

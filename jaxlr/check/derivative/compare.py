@@ -27,21 +27,21 @@ _SMALLEST_NORMAL = {"float16": 2.0**-14}  # its smallest normal number
 
 
 class Tolerance(NamedTuple):
-    """What is allowed beyond the truth: a budget of rounding units, and what the user adds.
+    """What is allowed beyond the truth: 8 rounding units, 4 elementwise, and what the user adds.
 
     ``accuracy`` says of what: of the sum of absolute terms ("inputs"), or, where that is more, of
     what rounding does in the steps of the reference's own autodiff ("reference"), or in those of
     the program that is judged ("steps"). ``atol`` is an absolute distance.
     """
 
-    budget: float
+    elementwise: bool
     accuracy: str = "reference"
     atol: float = 0.0
 
-    @classmethod
-    def of(cls, elementwise: bool, accuracy: str, atol: float) -> "Tolerance":
-        """Budget of 4 or 8 rounding units."""
-        return cls(_ELEMENTWISE if elementwise else _BUDGET, accuracy, atol)
+    @property
+    def budget(self) -> int:
+        """Rounding units."""
+        return _ELEMENTWISE if self.elementwise else _BUDGET
 
 
 class Place(NamedTuple):

@@ -19,7 +19,7 @@ def report(
     left_out: Sequence[str],
     seed: int,
     given: str,
-    quick: bool,
+    smallest: bool,
     blamed: tuple[NodeVerdict, ...],
 ) -> DerivativeReport:
     """Return the report; raise where nothing was compared."""
@@ -40,7 +40,7 @@ def report(
         notes.append("not differentiable, and not judged, at inputs: " + ", ".join(judge.kinks))
     notes += [f"{r.name} is 0 at every input ({r.dtype})" for r in records if r.zero]
     code = edge = ""
-    if verdict is Verdict.WRONG and judge.failing and not quick:
+    if verdict is Verdict.WRONG and judge.failing and smallest:
         made = _plainest(judge, given)
         failing = Failing(judge.programs, judge.tolerance, made)
         code = failing.code(name)

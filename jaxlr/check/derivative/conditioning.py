@@ -34,13 +34,16 @@ def condition(
     moving: tuple[int, ...],
     at: Point,
     varied: tuple[bool, ...],
+    cotangent: bool = True,
 ) -> dict[str, Arrays]:
     """``sum_j |dg/du_j| |u_j|`` of every number g of a quantity, in the types of ``at``.
 
-    Numbers 0 and 1 in leaves that are not ``varied`` are exact.
+    Numbers 0 and 1 in leaves that are not ``varied`` are exact, and so is the cotangent unless
+    terms that it multiplies are added up.
     """
     leaves, tree = jax.tree.flatten(at)
-    sizes = tree.flatten_up_to(at._replace(floats=_inexact(at.floats, varied)))
+    scaled = [v if cotangent else jnp.zeros_like(v) for v in at.cotangent]
+    sizes = jax.tree.leaves(at._replace(floats=_inexact(at.floats, varied), cotangent=scaled))
 
     ends = np.cumsum([v.size for v in leaves])
 

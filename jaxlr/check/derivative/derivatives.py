@@ -1,5 +1,6 @@
 """`check_derivatives`: a function with a rule of its own against oracles that share no code."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jaxlr.check.derivative.compare import Tolerance
 from jaxlr.check.derivative.conclude import blame, report
 from jaxlr.check.derivative.judge import Judge
 from jaxlr.check.derivative.layout import layout
@@ -24,11 +26,11 @@ from jaxlr.check.derivative.quantities import tangent
 from jaxlr.check.derivative.report import DerivativeReport
 from jaxlr.check.derivative.support import (
     check_follows,
+    given_point,
     shapes,
     structure,
     supported,
     takes,
-    tolerance,
 )
 from jaxlr.check.derivative.support import (
     order as order_of,
@@ -54,6 +56,7 @@ def check_derivatives(
     accuracy: Literal["reference", "inputs", "steps"] = "reference",
     atol: float = 0.0,
     fail_fast: bool = False,
+    smallest: bool | None = None,
     seed: int = 0,
 ) -> DerivativeReport:
     """Judge the derivatives of a function with a ``custom_vjp`` or ``custom_jvp``.
@@ -97,6 +100,9 @@ def check_derivatives(
         Absolute distance that is allowed besides; there is none by default.
     fail_fast : bool
         Stop after the first group of inputs in which something is wrong.
+    smallest : bool, optional
+        Whether to look for the smallest input that fails, and for the edge of the failure; by
+        default at level "full". It takes some compilations more.
     seed : int
         Of everything that is random. The same seed gives the same report.
 
@@ -159,23 +165,30 @@ def check_derivatives(
         forward=level == "full" and takes(run, tangent, narrow, others) is None,
         quick=level == "quick", seed=seed,
     )  # fmt: skip
-    check_follows(run, narrow, others)
-    judge = Judge(run, tolerance(run, floats, others, accuracy, atol), _CONFIRMED[level])
+    point = given_point(run, narrow, others)
+    check_follows(run, point, others)
+    tolerance = Tolerance(run.reference.elementwise(point, others), accuracy, atol)
+    judge = Judge(run, tolerance, _CONFIRMED[level])
     for leg in plan.legs():
         judge.walk(leg)
         judge.settle()
         if fail_fast and judge.failing:
             left_out.append("all that follows the first inputs at which something was wrong")
             break
+    if smallest is None:
+        smallest = level == "full"
     found = blame(judge, nodes, given)
-    return report(name, judge, (*left_out, *plan.left_out()), seed, given, level == "quick", found)
+    return report(name, judge, (*left_out, *plan.left_out()), seed, given, smallest, found)
 
 
 def _name(f: Callable[..., Any]) -> str:
-    """Return module and name, as in ``ops:softplus``; of what has none, that of its type."""
+    """Return module and name, as in ``ops:softplus``, if that is where f is found; else a name."""
     function = getattr(f, "__wrapped__", f)
     name = getattr(function, "__qualname__", type(f).__name__)
-    return f"{function.__module__}:{name}" if hasattr(function, "__module__") else name
+    found: Any = sys.modules.get(getattr(function, "__module__", ""))
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{function.__module__}:{name}" if found is f else name
 
 
 @lru_cache(maxsize=32)

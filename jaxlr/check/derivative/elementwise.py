@@ -22,12 +22,14 @@ _PLAIN = frozenset(
 )
 
 
-def is_elementwise(f: Callable[[Sequence[Any]], Sequence[Any]], floats: Sequence[Any]) -> bool:
-    """Whether ``f``, of arrays of one shape, works element by element."""
+def is_elementwise(
+    f: Callable[[Sequence[Any], Sequence[Any]], Any], floats: Sequence[Any], others: Sequence[Any]
+) -> bool:
+    """Whether ``f(floats, others)``, of floats of one shape, works element by element."""
     shapes = {np.shape(v) for v in floats}
     if len(shapes) != 1:
         return False
-    closed = jax.make_jaxpr(f)(floats)
+    closed = jax.make_jaxpr(f)(list(floats), list(others))
     (shape,) = shapes
     return all(v.aval.shape == shape for v in closed.jaxpr.outvars) and _plain(closed, shape)
 

@@ -60,12 +60,24 @@ def check_gradient(
     >>> check_gradient(loss, lambda w, x: 1 / jnp.cosh(w * x) ** 2, w, x, level="quick").verdict
     <Verdict.WRONG: 'wrong'>
     """
-    out = jax.eval_shape(loss, params, *args)
+    if options.get("order", 1) != 1:
+        raise ValueError(
+            "order must be 1: of a function that returns gradients, the first is judged"
+        )
+    leaves, tree = jax.tree.flatten((params, args))
+    arrays = {i: v for i, v in enumerate(leaves) if _is_array(v)}
+
+    def of_arrays(arrays: dict[int, Any]) -> Any:
+        params, args = tree.unflatten([arrays.get(i, v) for i, v in enumerate(leaves)])
+        return loss(params, *args)
+
+    out = jax.eval_shape(of_arrays, arrays)
     if getattr(out, "shape", None) != ():
         found = f"has shape {out.shape}" if hasattr(out, "shape") else f"is {type(out).__name__}"
         raise ValueError(f"the loss must be one number and {found}")
     rule = _rule(loss, grads)
-    return check_derivatives(rule, params, *args, reference=loss, argnums=0, order=1, **options)
+    options["order"] = 1
+    return check_derivatives(rule, params, *args, reference=loss, argnums=0, **options)
 
 
 @lru_cache(maxsize=32)

@@ -11,6 +11,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from jaxlr.check.derivative.conditioning import condition
+from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.layout import Layout
 from jaxlr.check.derivative.quantities import Arrays, Point, Quantity, dot
 from jaxlr.check.derivative.steps import condition_of_steps
@@ -33,6 +34,7 @@ class Program:
     def __init__(self, function: Callable[..., Any], layout: Layout) -> None:
         self.function, self.layout = function, layout
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._elementwise: dict[Any, bool] = {}
         self._scalars: dict[Any, Callable[[Array], Array]] = {}
 
     def ask(self, quantity: Quantity, at: Point, others: list[Any]) -> dict[str, Arrays]:
@@ -56,8 +58,22 @@ class Program:
 
     def condition(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Sum of the absolute values of the terms of each number; see `conditioning`."""
-        of = partial(condition, varied=self.layout.varied)
+        of = partial(
+            condition,
+            varied=self.layout.varied,
+            cotangent=not self.elementwise(point, others),
+        )
         return self._size("condition", of, quantity, point, others)
+
+    def elementwise(self, point: Point, others: list[Any]) -> bool:
+        """Whether nothing is added up; see `is_elementwise`."""
+        shapes = tuple(np.shape(v) for v in point.floats)
+        if shapes not in self._elementwise:
+            floats = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+            self._elementwise[shapes] = is_elementwise(
+                lambda floats, others: self._of_floats(list(others), floats), floats, others
+            )
+        return self._elementwise[shapes]
 
     def steps(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Return what rounding in each step of the program does, per unit of it; see `steps`."""

@@ -7,8 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlr.check.derivative.compare import Tolerance
-from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point, gradient, second
 from jaxlr.check.derivative.report import Finding
@@ -128,22 +126,17 @@ def supported(
     return tuple(found)
 
 
-def tolerance(run: Programs, floats: Any, others: Any, accuracy: str, atol: float) -> Tolerance:
-    """Return what is allowed: less where the reference works element by element."""
-    elementwise = is_elementwise(
-        lambda fl: run.layout.call(run.reference.function, fl, others),
-        [jax.numpy.asarray(v) for v in floats],
-    )
-    return Tolerance.of(elementwise, accuracy, atol)
+def given_point(run: Programs, floats: Sequence[np.ndarray], others: Sequence[Any]) -> Point:
+    """Return the arguments as they were given, with a cotangent of ones."""
+    cotangent = [np.ones(v.shape, v.dtype) for v in _outputs(run, floats, others)]
+    return Point(list(floats), cotangent, [floats[i] for i in run.layout.moving])
 
 
-def check_follows(run: Programs, floats: Sequence[np.ndarray], others: Sequence[Any]) -> None:
+def check_follows(run: Programs, point: Point, others: Sequence[Any]) -> None:
     """Raise where the reference's value in the type that was given is another than in float64.
 
     Random numbers are others in float64; of their derivative there is no truth.
     """
-    cotangent = [np.ones(v.shape, v.dtype) for v in _outputs(run, floats, others)]
-    point = Point(list(floats), cotangent, [floats[i] for i in run.layout.moving])
     plain = run.reference.run(gradient, [point], list(others))[0]["value"]
     truth = run.truth(gradient, point, list(others))["value"]
     terms = run.reference.condition(gradient, point, list(others))["value"]

@@ -13,11 +13,12 @@ from jaxlr.check.smallest.literals import Words, fill
 from jaxlr.check.smallest.trees import Writer
 
 PyTree = Any
-_OURS = {"jax", "jnp", "np", "c", "f", "out", "pull", "no_cotangent", "along", "given", "slope"}
+_OURS = {"jax", "jnp", "np", "c", "out", "pull", "no_cotangent"}
+_TWICE = {"along", "function", "given", "slope"}  # of a second derivative
 _ONCE_MORE = """
 
 def slope(given, c):
-    grads = jax.vjp(f, *given)[1](c)
+    grads = jax.vjp(function, *given)[1](c)
     return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, grads, along)))
 
 
@@ -82,7 +83,7 @@ def as_code(
     print(pull(c))
     # x[0]: by hand 0.0, truth 33.28
     """
-    writer = Writer(set(_OURS))
+    writer = Writer(set(_OURS) if along is None else _OURS | _TWICE)
     f = _function(writer, f_name)
     names = [_usable(writer, names, i) for i in range(len(args))]
     body, call, variables = _arguments(writer, args, names, f)
@@ -97,7 +98,7 @@ def as_code(
         directions = tuple(pick(along) for _, pick in variables)
         body.append(fill(["along = ", *writer.tree(directions)]))
         body.append(fill(["given = (", *given[1:], ",)"]))
-        body.append(fill(["f = ", *call]))
+        body.append(fill(["function = ", *call]))
         body.append(_ONCE_MORE)
     body += [f"# {path}: by hand {hand!s}, truth {truth!s}" for path, hand, truth in found]
     return "\n".join([*_head(writer, body, _needs_64_bits((args, cotangent))), "", *body])
@@ -156,12 +157,13 @@ def _leaf(argument: int, leaf: int) -> Callable[[Any], Any]:
 def _apart(writer: Writer, arg: PyTree, name: str) -> tuple[list[tuple[str, int]], Words]:
     """Give every array of an argument that has also others than floating-point ones a variable."""
     own: list[tuple[str, int]] = []
-    met = iter(range(len(jax.tree.leaves(arg))))
+    leaves = jax.tree.leaves(arg)
 
     def named(leaf: Any) -> str | None:
-        at = next(met)
         if not is_array(leaf):
             return None
+        known = {at for _, at in own}
+        at = next(i for i, v in enumerate(leaves) if v is leaf and i not in known)
         own.append((writer.fresh(f"{name}_{len(own)}"), at))
         return own[-1][0]
 
@@ -185,7 +187,7 @@ def _head(writer: Writer, body: list[str], wide: bool) -> list[str]:
     head += writer.imports.values()
     head += ["", 'jax.config.update("jax_enable_x64", True)'] if wide else []
     missing = [
-        f"# {name} is {what}: no import reaches it, put it here"
+        f"# {name if what == name else f'{name} is {what}'}: no import reaches it, put it here"
         for name, what in writer.missing.items()
     ]
     return [*head, *([""] if missing else []), *missing]
