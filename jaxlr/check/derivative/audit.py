@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from jaxlr.check.derivative.derivatives import check_derivatives
 from jaxlr.check.derivative.report import DerivativeReport
-from jaxlr.check.graph import rules
+from jaxlr.check.graph import Rule, rules
 from jaxlr.check.report import Verdict
 
+_WORST_FIRST = (Verdict.WRONG, Verdict.VACUOUS, Verdict.UNDECIDED, Verdict.PASS)
 _CALLS = 3  # of a rule that are looked at: the first, the last, and one between
 
 
@@ -18,12 +19,14 @@ class Audit:
     """Reports on the rules inside a function. True exactly when all of them passed.
 
     ``reports`` are pairs of the path to a rule, as in ``loss/scan[body]/my_op``, and its report;
-    ``unreached`` are rules that no value reached, in a branch that was not taken.
+    ``unreached`` are rules that no value reached, in a branch that was not taken; ``unjudged`` are
+    those whose check raised, with the reason.
     """
 
     function: str
     reports: tuple[tuple[str, DerivativeReport], ...]
     unreached: tuple[str, ...] = ()
+    unjudged: tuple[tuple[str, str], ...] = ()
 
     def __bool__(self) -> bool:
         """Whether all rules passed."""
@@ -33,14 +36,14 @@ class Audit:
     def verdict(self) -> Verdict:
         """Worst verdict: WRONG, VACUOUS, UNDECIDED, PASS."""
         found = {report.verdict for _, report in self.reports}
-        order = (Verdict.WRONG, Verdict.VACUOUS, Verdict.UNDECIDED, Verdict.PASS)
-        return next(v for v in order if v in found)
+        return next(v for v in _WORST_FIRST if v in found)
 
     def __str__(self) -> str:
         """Return one line for each rule, then the reports of those that did not pass."""
         lines = [f"{self.verdict.value}: rules inside {self.function}"]
         lines += [f"  {report.verdict.value:<10} {path}" for path, report in self.reports]
         lines += [f"  not reached {path}" for path in self.unreached]
+        lines += [f"  not judged {path}: {why}" for path, why in self.unjudged]
         failed = [f"{path}\n{report}" for path, report in self.reports if not report]
         return "\n\n".join(["\n".join(lines), *failed])
 
@@ -52,6 +55,7 @@ class Audit:
             "verdict": self.verdict.value,
             "rules": found,
             "unreached": list(self.unreached),
+            "unjudged": [list(pair) for pair in self.unjudged],
         }
         return json.dumps(everything, indent=2, sort_keys=True)
 
@@ -103,16 +107,28 @@ def audit(
     reached = [rule for rule in found if rule.args]
     if not reached:
         raise ValueError("no custom rule is called inside: there is nothing to judge")
-    reports = []
+    reports, unjudged = [], []
     for rule in reached:
-        argnums = tuple(i for i, yes in enumerate(rule.differentiable) if yes)
-        made = [
-            check_derivatives(
-                rule.call, *call, reference=rule.body, argnums=argnums, level=level, **options
-            )
-            for call in rule.args[: 1 if level == "full" else _CALLS]
-        ]
-        worst = next((r for r in made if not r), made[0])
-        reports.append((rule.path, replace(worst, function=rule.name)))
+        try:
+            reports.append((rule.path, _worst(rule, level, options)))
+        except ValueError as error:  # nothing to differentiate by, 0 everywhere
+            unjudged.append((rule.path, str(error)))
+    if not reports:
+        raise ValueError("; ".join(f"{path}: {why}" for path, why in unjudged))
     unreached = tuple(rule.path for rule in found if not rule.args)
-    return Audit(getattr(f, "__name__", type(f).__name__), tuple(reports), unreached)
+    return Audit(
+        getattr(f, "__name__", type(f).__name__), tuple(reports), unreached, tuple(unjudged)
+    )
+
+
+def _worst(rule: Rule, level: Any, options: dict[str, Any]) -> DerivativeReport:
+    """Report on the call at which a rule does worst."""
+    argnums = tuple(i for i, yes in enumerate(rule.differentiable) if yes)
+    made = [
+        check_derivatives(
+            rule.call, *call, reference=rule.body, argnums=argnums, level=level, **options
+        )
+        for call in rule.args[: 1 if level == "full" else _CALLS]
+    ]
+    worst = min(made, key=lambda report: _WORST_FIRST.index(report.verdict))
+    return replace(worst, function=rule.name)

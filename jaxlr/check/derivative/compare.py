@@ -23,6 +23,8 @@ _BY_STEPS = (
     "second by cotangent",
     "gradient of the primal",
 )  # nobody claims that they are accurate
+COARSE = ("bfloat16", "float16")
+_COARSE = 0.25  # of the budget of steps: more, and they would explain everything
 _SMALLEST_NORMAL = {"float16": 2.0**-14}  # its smallest normal number
 
 
@@ -150,25 +152,30 @@ def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: 
     """Allow what is nobody's fault, where something is not allowed yet.
 
     To the value, and far out, where numbers overflow on the way, to everything: what the reference
-    does in the same type, a few times. To a derivative, what rounding does in the
+    does in the same type, a few times. That a number is none, if it is none by the reference's own
+    autodiff in the same type. To a derivative, what rounding does in the
     steps of the reference's autodiff in this type: of that, too, people ask no more. To the
     derivative of a derivative, and to the value, what rounding in their own steps does.
     """
     point, others = made.place.probe.point, made.place.others
-    if made.kind == "value" or made.place.probe.extreme:
+    extreme = made.kind == "value" or made.place.probe.extreme
+    lost = tolerance.accuracy != "inputs" and not np.isfinite(made.hand).all()
+    if extreme or lost:
         plain = programs.reference.run(made.quantity, [point], others)[0]
         plain = plain[made.kind][made.leaf].astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            off = abs(plain - made.truth)
-        made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
-        lost = ~np.isfinite(plain) & ~np.isfinite(made.hand)
+        if extreme:
+            with np.errstate(invalid="ignore", over="ignore"):
+                off = abs(plain - made.truth)
+            made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
+        gone = ~np.isfinite(plain) & ~np.isfinite(made.hand)
         # There is no truth in this type where both are lost.
-        made = made._replace(truth=np.where(lost, np.nan, made.truth))
+        made = made._replace(truth=np.where(gone, np.nan, made.truth))
     for program, in_dtype in _forgiving(programs, tolerance, made, dtype):
         if not made.bad.any():
             break
         steps = program.steps(made.quantity, point, others)[made.kind][made.leaf]
-        made = made._replace(allowed=made.allowed + rounding(tolerance, in_dtype, steps))
+        share = _COARSE if in_dtype in COARSE else 1
+        made = made._replace(allowed=made.allowed + share * rounding(tolerance, in_dtype, steps))
     return made
 
 

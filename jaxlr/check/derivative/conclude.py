@@ -38,6 +38,11 @@ def report(
     ]
     if judge.kinks:
         notes.append("not differentiable, and not judged, at inputs: " + ", ".join(judge.kinks))
+    if judge.unknown:
+        notes.append(
+            "the reference's own derivative is not a number, in some type, and was not judged, at "
+            "inputs: " + ", ".join(judge.unknown)
+        )
     notes += [f"{r.name} is 0 at every input ({r.dtype})" for r in records if r.zero]
     code = edge = ""
     if verdict is Verdict.WRONG and judge.failing and smallest:

@@ -15,6 +15,7 @@ from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point, Quantity
 from jaxlr.check.derivative.record import Key, Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
+from jaxlr.check.derivative.support import words
 from jaxlr.check.oracles import Reading
 from jaxlr.check.report import Verdict
 
@@ -43,7 +44,9 @@ class Judge:
         self.findings: list[Finding] = []
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
+        self.left_out: list[str] = []
         self.kinks: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
         self.places: list[Place] = []
         self.given: dict[tuple[Quantity, str, int | None], Point] = {}
         self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
@@ -55,9 +58,12 @@ class Judge:
 
     def walk(self, leg: Leg) -> None:
         """Compare at every point of a leg."""
-        found = self.programs.hand.run(
-            leg.quantity, [p.point for p in leg.probes], leg.others, leg.mode
-        )
+        points = [p.point for p in leg.probes]
+        try:
+            found = self.programs.hand.run(leg.quantity, points, leg.others, leg.mode)
+        except Exception as error:  # whatever a rule says to a mode, or to a number of rows
+            self._refused(leg, error)
+            return
         for probe, hand in zip(leg.probes, found, strict=True):
             place = Place(probe, leg.others, leg.dtype, leg.mode, leg.rows)
             self.places.append(place)
@@ -65,8 +71,26 @@ class Judge:
             self.given.setdefault((leg.quantity, leg.dtype, leg.rows), probe.point)
             for comparison in made:
                 self.records.add(comparison)
+                if np.isnan(comparison.truth).any():
+                    self.unknown[probe.name] += 1
             if leg.mode == "jit":
                 self._confirm(leg.quantity, made)
+
+    def _refused(self, leg: Leg, error: Exception) -> None:
+        """Note a mode that the function does not take; a number of rows is a fault of its rule."""
+        if leg.mode != "jit":
+            self.left_out.append(f"{leg.mode}: {words(error)}")
+            return
+        if leg.rows is None:
+            raise error
+        self.programs.truth(leg.quantity, leg.probes[0].point, leg.others)  # it takes them
+        place = f"{leg.rows} rows, {leg.dtype}, {leg.mode}"
+        nan = np.nan
+        self.findings.append(
+            Finding(
+                Verdict.WRONG, "structure", f"at {place}", nan, nan, nan, nan, place, words(error)
+            )
+        )  # fmt: skip
 
     def settle(self) -> None:
         """Ask second oracles about everything that is off and was not asked about."""

@@ -81,7 +81,9 @@ def layout(
         name = names[number] + jax.tree_util.keystr(path[1:])
         if argnums is not None and number in chosen and isinstance(leaf, float):
             leaf = np.asarray(leaf)
-        if not _is_array(leaf):
+        if is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            raise ValueError(f"{name} is complex: derivatives by real arguments are judged")
+        if not is_array(leaf):
             static.append((i, leaf))
         elif _is_floating(leaf):
             floats.append((i, name, number, np.asarray(leaf)))
@@ -116,9 +118,10 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     return [named[i] if i < len(named) else f"arg{i}" for i in range(count)]
 
 
-def _is_array(v: Any) -> bool:
+def is_array(v: Any) -> bool:
+    """Whether a leaf is an array, of JAX or NumPy, and not a number of Python."""
     return isinstance(v, jax.Array | np.ndarray | np.generic)
 
 
 def _is_floating(v: Any) -> bool:
-    return _is_array(v) and jnp.issubdtype(v.dtype, jnp.floating)
+    return is_array(v) and jnp.issubdtype(v.dtype, jnp.floating)

@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxlr.check.derivative.derivatives import check_derivatives
+from jaxlr.check.derivative.layout import is_array
 from jaxlr.check.derivative.report import DerivativeReport
 
 PyTree = Any
@@ -35,7 +34,8 @@ def check_gradient(
         Further arguments of both: data, labels, numbers, functions.
     options
         ``level``, ``dtypes``, ``batch_axes``, ``vary``, ``domain``, ``accuracy``, ``atol``,
-        ``nodes`` and ``seed`` of `check_derivatives`. Arguments are counted from 0, ``params``.
+        ``nodes``, ``fail_fast``, ``smallest`` and ``seed`` of `check_derivatives`. Arguments are
+        counted from 0, ``params``.
 
     Returns
     -------
@@ -60,12 +60,16 @@ def check_gradient(
     >>> check_gradient(loss, lambda w, x: 1 / jnp.cosh(w * x) ** 2, w, x, level="quick").verdict
     <Verdict.WRONG: 'wrong'>
     """
+    for name in {"argnums", "reference"} & set(options):
+        raise ValueError(
+            f"{name} is no option here: the loss is the reference, by its first argument"
+        )
     if options.get("order", 1) != 1:
         raise ValueError(
             "order must be 1: of a function that returns gradients, the first is judged"
         )
     leaves, tree = jax.tree.flatten((params, args))
-    arrays = {i: v for i, v in enumerate(leaves) if _is_array(v)}
+    arrays = {i: v for i, v in enumerate(leaves) if is_array(v)}
 
     def of_arrays(arrays: dict[int, Any]) -> Any:
         params, args = tree.unflatten([arrays.get(i, v) for i, v in enumerate(leaves)])
@@ -80,18 +84,17 @@ def check_gradient(
     return check_derivatives(rule, params, *args, reference=loss, argnums=0, **options)
 
 
-@lru_cache(maxsize=32)
 def _rule(loss: Callable[..., Any], grads: Callable[..., PyTree]) -> Callable[..., Any]:
-    """Return the loss with its gradient by hand as a rule; the same one for the same pair."""
+    """Return the loss with its gradient by hand as a rule."""
 
     @functools.wraps(grads)
     def with_rule(params: PyTree, *args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
-        arrays = [v for v in leaves if _is_array(v)]
+        arrays = [v for v in leaves if is_array(v)]
 
         def merged(arrays: list[Any]) -> tuple[Any, ...]:
             given = iter(arrays)
-            return tree.unflatten([next(given) if _is_array(v) else v for v in leaves])
+            return tree.unflatten([next(given) if is_array(v) else v for v in leaves])
 
         @jax.custom_vjp
         def rule(params: PyTree, arrays: list[Any]) -> Any:
@@ -105,7 +108,3 @@ def _rule(loss: Callable[..., Any], grads: Callable[..., PyTree]) -> Callable[..
         return rule(params, arrays)
 
     return with_rule
-
-
-def _is_array(v: Any) -> bool:
-    return isinstance(v, jax.Array | np.ndarray | np.generic)

@@ -96,6 +96,9 @@ def decide(asked: Question, hand: float, truth: float, allowed: float, eps: floa
         readings.append(reading)
         if reading.refused:
             if reading.refused.startswith("kink"):
+                if not np.isfinite(hand):
+                    why = "not a number, where the slopes of both sides are"
+                    return Decision(Verdict.WRONG, truth, tuple(readings), why)
                 return Decision(Verdict.PASS, truth, tuple(readings), "kink", kink=True)
             continue
         if abs(reading.value - truth) <= reading.error + slack:

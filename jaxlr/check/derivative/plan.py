@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlr.check.derivative.batches import SIZES, Axes, odd_size, resized
+from jaxlr.check.derivative.compare import COARSE
 from jaxlr.check.derivative.points import Probe, Sweep
 from jaxlr.check.derivative.quantities import Quantity, gradient, primal, second, tangent
 
-COARSE = ("bfloat16", "float16")
 _TOGETHER = 4  # points in one call of vmap or scan
 _LARGE = 2**16  # numbers in the arguments from which on fewer inputs are tried
 _QUICK = ("zero", "thresholds", "far", "one element zero")
@@ -92,24 +92,22 @@ class Plan:
                 yield "order 2"
         elif not self._has_rows:
             yield "other numbers of rows: no axis of the arguments can change its length alone"
+        if self.others:
+            yield "other integers, keys and booleans than those that were given"
         if not self.quick and self._large:
             yield "most inputs far out: the arguments are large"
 
     def _quick(self) -> Iterator[Leg]:
         sweep = self._sweep(self.floats, self.others)
         probes = list(islice(sweep.ordinary(self.dtypes[0]), 2))
-        odd = list(sweep.odd(self.dtypes[0]))
-        probes += [p for name in _QUICK for p in odd if p.name == name]
+        probes += sweep.odd(self.dtypes[0], _QUICK)
         yield self._leg(gradient, self.dtypes[0], "jit", probes)
         if self.order == 2:
             yield self._leg(second, self.dtypes[0], "jit", probes)
 
     def _probes(self, dtype: str) -> list[Probe]:
         sweep = self._sweep(self.floats, self.others)
-        odd = list(sweep.odd(dtype))
-        if self._large:
-            odd = [p for p in odd if p.name in _QUICK]
-        return [*sweep.ordinary(dtype), *odd]
+        return [*sweep.ordinary(dtype), *sweep.odd(dtype, _QUICK if self._large else None)]
 
     def _modes(self) -> Iterator[Leg]:
         dtype = self._narrow

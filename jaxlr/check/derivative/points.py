@@ -72,14 +72,17 @@ class Sweep:
         shuffled = [self._rng.permutation(v.ravel()).reshape(v.shape) for v in self.floats]
         yield self._probe("shuffled", shuffled, self._normal(self.outputs), dtype)
 
-    def odd(self, dtype: DTypeLike) -> Iterator[Probe]:
-        """Odd cotangents, zeros, thresholds, several scales, huge and tiny numbers."""
+    def odd(self, dtype: DTypeLike, only: Sequence[str] | None = None) -> Iterator[Probe]:
+        """Odd cotangents, zeros, thresholds, several scales, huge and tiny ones; or only some."""
         c = self._normal(self.outputs)
-        for size in (3.0, -1000.0, 1e-4):
-            yield self._probe(
-                f"cotangent {size:g}", self.floats, [np.full_like(v, size) for v in c], dtype
-            )
+        if only is None:
+            for size in (3.0, -1000.0, 1e-4):
+                yield self._probe(
+                    f"cotangent {size:g}", self.floats, [np.full_like(v, size) for v in c], dtype
+                )
         for name, change, every in self._changes(dtype):
+            if only is not None and name not in only:
+                continue
             for some in self._choices(every):
                 floats = [change(v) if i in some else v for i, v in enumerate(self.floats)]
                 yield self._probe(f"{name}{self._which(some)}", floats, c, dtype)

@@ -1,7 +1,7 @@
 """A function compiled once for each quantity, and kept for the next check."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,10 +13,10 @@ from jax.flatten_util import ravel_pytree
 from jaxlr.check.derivative.conditioning import condition
 from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.layout import Layout
-from jaxlr.check.derivative.quantities import Arrays, Point, Quantity, dot
+from jaxlr.check.derivative.quantities import Arrays, Point, Quantity, dot, gradient
 from jaxlr.check.derivative.steps import condition_of_steps
+from jaxlr.check.graph.wider import follows
 
-MODES = ("jit", "eager", "vmap", "scan")
 Found = dict[str, list[np.ndarray]]
 
 
@@ -89,7 +89,7 @@ class Program:
             x, unravel = ravel_pytree((at.floats, at.cotangent))
         key = (
             tuple(np.shape(v) for v in (*at.floats, *at.cotangent)),
-            tuple(np.asarray(v).tobytes() for v in others if not _is_key(v)),
+            tuple((np.shape(v), str(v.dtype), _bytes(v)) for v in others),
         )
 
         def scalar(x: Array) -> Array:
@@ -139,20 +139,29 @@ class Programs(NamedTuple):
 
 
 def programs(f: Callable[..., Any], reference: Callable[..., Any], layout: Layout) -> Programs:
-    """Programs of a pair; the reference's are those of an earlier check, if it had the same.
+    """Programs of a pair, with nothing compiled yet."""
+    return Programs(Program(f, layout), Program(follows(reference), layout))
+
+
+def remembered(made: Programs, at: Point, others: list[Any]) -> Programs:
+    """Take the reference's programs from an earlier check, if it was the same there.
 
     What is judged is traced anew each time: a rule may have been replaced in between, by its
-    author, or by a mutant.
+    author, or by a mutant. The reference is the same if its gradient is, equation by equation and
+    constant by constant: a number that it reads from somewhere else may have changed.
     """
-    try:
-        return Programs(Program(f, layout), _kept(reference, layout))
-    except TypeError:  # an argument that is no array and cannot be hashed
-        return Programs(Program(f, layout), Program(reference, layout))
+    program, layout = made.reference, made.layout
+    with jax.enable_x64(True):
+        closed = jax.make_jaxpr(partial(program.ask, gradient))(_device(wide(at)), others)
+    consts = tuple(_bytes(v) for v in closed.consts)
+    key = (str(closed.jaxpr), consts, str(layout.tree), layout.varied, tuple(layout.moving))
+    if key not in _kept and len(_kept) >= _MOST_KEPT:
+        del _kept[next(iter(_kept))]
+    return made._replace(reference=_kept.setdefault(key, program))
 
 
-@lru_cache(maxsize=32)
-def _kept(function: Callable[..., Any], layout: Layout) -> Program:
-    return Program(function, layout)
+_kept: dict[Any, Program] = {}
+_MOST_KEPT = 32
 
 
 def wide(point: Point) -> Point:
@@ -181,6 +190,10 @@ def _device(point: Point) -> Point:
 
 def _host(tree: Any) -> Any:
     return jax.tree.map(np.asarray, tree)
+
+
+def _bytes(v: Any) -> bytes:
+    return np.asarray(jax.random.key_data(v) if _is_key(v) else v).tobytes()
 
 
 def _is_key(v: Any) -> bool:

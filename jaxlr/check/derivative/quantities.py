@@ -33,15 +33,15 @@ Quantity = Callable[[Function, tuple[int, ...], Point], dict[str, Arrays]]
 def gradient(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays]:
     """Value of f, and the gradient of ``<cotangent, f>``."""
     out, pull = jax.vjp(_by(f, moving, at.floats), _chosen(moving, at.floats))
-    return {"value": out, "gradient": pull(at.cotangent)[0]}
+    return {"value": out, "gradient": pull(_like(at.cotangent, out))[0]}
 
 
 def second(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays]:
     """Gradient of ``<gradient, along>``, by the arguments and by the cotangent."""
 
     def slope(given: Arrays, cotangent: Arrays) -> Array:
-        _, pull = jax.vjp(_by(f, moving, at.floats), given)
-        return dot(pull(cotangent)[0], at.along)
+        out, pull = jax.vjp(_by(f, moving, at.floats), given)
+        return dot(pull(_like(cotangent, out))[0], at.along)
 
     by_given, by_cotangent = jax.grad(slope, (0, 1))(_chosen(moving, at.floats), at.cotangent)
     return {"second": by_given, "second by cotangent": by_cotangent}
@@ -55,7 +55,8 @@ def primal(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays]
     """
 
     def value(given: Arrays) -> Array:
-        return dot(jax.vjp(_by(f, moving, at.floats), given)[0], at.cotangent)
+        out, _ = jax.vjp(_by(f, moving, at.floats), given)
+        return dot(out, _like(at.cotangent, out))
 
     return {"gradient of the primal": jax.grad(value)(_chosen(moving, at.floats))}
 
@@ -66,9 +67,14 @@ def tangent(f: Function, moving: tuple[int, ...], at: Point) -> dict[str, Arrays
     return {"tangent": jax.jvp(_by(f, moving, at.floats), (given,), (at.along,))[1]}
 
 
+def _like(cotangent: Arrays, out: Arrays) -> Arrays:
+    """Cotangents in the types of the outputs, which need not be that of the arguments."""
+    return [c.astype(v.dtype) for c, v in zip(cotangent, out, strict=True)]
+
+
 def dot(a: Sequence[Array], b: Sequence[Array]) -> Array:
     """Sum of the products of two lists of arrays."""
-    products = [jnp.sum(x * y) for x, y in zip(a, b, strict=True)]
+    products = [jnp.sum(x * y.astype(x.dtype)) for x, y in zip(a, b, strict=True)]
     return sum(products[1:], start=products[0])
 
 

@@ -1,5 +1,6 @@
 """A jaxpr at wider numbers than it was traced for: what float64 makes of a float32 function."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
 
-from jaxlr.check.graph.body import inlined, is_array
+from jaxlr.check.graph.body import inlined, is_array, trace
 from jaxlr.check.graph.evaluate import CALLS, LOOPS, bind, inner, loop, run
 
 _WIDE = {"f": np.float64, "c": np.complex128}
@@ -32,6 +33,20 @@ def undecorated(closed: ClosedJaxpr, wide: ClosedJaxpr | None) -> Callable[..., 
         return wider(closed, values)
 
     return evaluate
+
+
+def follows(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the same function, which of float64 computes nothing in less, casts or not."""
+
+    @functools.wraps(f)
+    def wide(*args: Any) -> Any:
+        leaves = [v for v in jax.tree.leaves(args) if is_array(v)]
+        if not any(v.dtype == np.float64 for v in leaves):
+            return f(*args)
+        closed, given, unflatten = trace(f, args, {})
+        return unflatten(wider(closed, given)) if _has_narrow(closed.jaxpr) else f(*args)
+
+    return wide
 
 
 def _has_narrow(jaxpr: Jaxpr) -> bool:
