@@ -416,8 +416,8 @@ def test_a_mean_of_float32_passes_and_one_of_its_terms_off_does_not(n):
 
 @pytest.mark.xfail(reason="D12: 8 ULP")
 def test_the_floor_of_elementwise_functions_is_4_ulp():
-    node = quick(squared(), VECTOR).nodes[-1]
-    assert (node.name, node.floor <= 4.8e-7) == ("dx", True)
+    node = next(n for n in quick(squared(), VECTOR).nodes if n.name == "dx")
+    assert node.floor <= 4.8e-7
 
 
 def test_json_is_the_same_to_the_byte_for_the_same_seed():
@@ -536,7 +536,6 @@ def test_a_function_that_returns_gradients():
 
 
 @pytest.mark.relaxed
-@pytest.mark.xfail(reason="D9: jax.eval_shape refuses them", raises=TypeError)
 def test_a_loss_with_arguments_that_are_no_arrays():
     def loss(w, g, kind):
         return jnp.sum(g(w)) if kind == "sum" else jnp.mean(g(w))
@@ -651,7 +650,9 @@ def test_the_gradient_of_a_batch_passes_with_weights_and_penalty():
         return jaxlr.loss_and_grads(params, X, y, s, l2=l2)[1]
 
     s = jnp.asarray(np.resize([1.0, 0.0, 2.5], 9), jnp.float32)
-    report = check_gradient(logistic_loss, grads, *batch(), s, 0.125, domain={2: (0, 1)})
+    report = check_gradient(
+        logistic_loss, grads, *batch(), s, 0.125, domain={2: (0, 1)}, dtypes=("float32",)
+    )
     assert report, str(report)
     wrong = lambda *args: grads(*args[:-1], 0.0)  # noqa: E731
     report = check_gradient(logistic_loss, wrong, *batch(), s, 0.125, level="quick")
