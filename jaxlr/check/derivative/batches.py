@@ -24,13 +24,16 @@ def leading_axes(
 ) -> Axes:
     """Leaves whose first axis may have another length together: floats first, then others.
 
-    Leaves of equal first length are tried together, then the first of them alone.
+    Leaves of equal first length are tried together, then the first of them alone. Where there are
+    integers, they must be among them.
     """
     leaves = [*floats, *others]
     lengths = [np.shape(v)[0] if np.ndim(v) else None for v in leaves]
     for n in dict.fromkeys(length for length in lengths if length):
         members = [i for i, length in enumerate(lengths) if length == n]
         for group in (members, members[:1]):
+            if others and not any(i >= len(floats) for i in group):
+                continue  # integers may point into what would become shorter
             axes = tuple(0 if i in group else None for i in range(len(leaves)))
             if all(_fits(shape_of, leaves, axes, size, len(floats)) for size in (1, n + 3)):
                 return axes

@@ -16,7 +16,7 @@ _BUDGET = 8  # rounding units of the sum of absolute terms
 _ELEMENTWISE = 4  # the same where nothing is added up
 _BOTH = 4  # in float64 the truth is as inaccurate as the hand
 _FLUSHED = 1000  # smallest normal numbers: XLA takes 0 for less, and what follows multiplies it
-_PLAIN = 4  # times the reference's own error in the same type: of the value, which is not judged
+_PLAIN = 4  # times the reference's own error in the same type
 _BY_STEPS = (
     "value",
     "second",
@@ -149,8 +149,8 @@ def leaf_name(layout: Layout, kind: str, leaf: int, count: int) -> str:
 def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: str) -> Comparison:
     """Allow what is nobody's fault, where something is not allowed yet.
 
-    To the value, what the reference does in the same type: it is the derivative that is judged.
-    Far out, an overflow that the reference has too. To a derivative, what rounding does in the
+    To the value, and far out, where numbers overflow on the way, to everything: what the reference
+    does in the same type, a few times. To a derivative, what rounding does in the
     steps of the reference's autodiff in this type: of that, too, people ask no more. To the
     derivative of a derivative, and to the value, what rounding in their own steps does.
     """
@@ -158,10 +158,9 @@ def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: 
     if made.kind == "value" or made.place.probe.extreme:
         plain = programs.reference.run(made.quantity, [point], others)[0]
         plain = plain[made.kind][made.leaf].astype(np.float64)
-        if made.kind == "value":
-            with np.errstate(invalid="ignore"):
-                off = abs(plain - made.truth)
-            made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = abs(plain - made.truth)
+        made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
         lost = ~np.isfinite(plain) & ~np.isfinite(made.hand)
         # There is no truth in this type where both are lost.
         made = made._replace(truth=np.where(lost, np.nan, made.truth))

@@ -13,7 +13,7 @@ from jaxlr.check.derivative.opinions import Decision, decide, question, towards
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point, Quantity
-from jaxlr.check.derivative.record import Record, Records
+from jaxlr.check.derivative.record import Key, Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
 from jaxlr.check.oracles import Reading
 from jaxlr.check.report import Verdict
@@ -49,6 +49,7 @@ class Judge:
         self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
         self._confirmed: Counter[str] = Counter()
         self._settled: set[Any] = set()
+        self._verdicts: dict[Key, set[Verdict]] = {}
         self._oracles: dict[str, Counter[str]] = {}
         self._why: dict[str, Counter[str]] = {}
 
@@ -78,11 +79,7 @@ class Judge:
 
     def verdict_of(self, record: Record) -> Verdict:
         """Verdict on one leaf in one type."""
-        found = {
-            f.verdict for f in self.findings
-            if f.quantity == record.kind and f.path.startswith(record.name)
-            and record.dtype in f.where
-        }  # fmt: skip
+        found = self._verdicts.get(record.key, set())
         return next((v for v in (Verdict.WRONG, Verdict.UNDECIDED) if v in found), Verdict.PASS)
 
     def oracles(self) -> tuple[Oracle, ...]:
@@ -115,7 +112,7 @@ class Judge:
 
     def _look_into(self, record: Record, group: Sequence[Comparison]) -> None:
         """Decide about numbers of one leaf that are off, until one is wrong beyond doubt."""
-        undecided: Finding | None = None
+        undecided: tuple[Comparison, int, Decision] | None = None
         for made in sorted(group, key=lambda made: made.place.probe.extreme)[:_TRIED]:
             index = int(np.argmax(np.where(made.bad, made.excess, -1.0)))
             decision = self._decide(made, index)
@@ -123,16 +120,16 @@ class Judge:
                 self.kinks[made.place.probe.name] += 1
             elif decision.verdict is Verdict.PASS:
                 self._note_reference(made, index, decision)
-            else:
+            elif decision.verdict is Verdict.WRONG:
                 record.blame(made)
-                finding = self._finding(made, index, decision, record.off - 1)
-                if decision.verdict is Verdict.WRONG:
-                    self.findings.append(finding)
-                    self.failing.append(made)
-                    return
-                undecided = undecided or finding
+                self.findings.append(self._finding(made, index, decision, record.off - 1))
+                self.failing.append(made)
+                return
+            elif undecided is None:
+                undecided = (made, index, decision)
         if undecided is not None:
-            self.findings.append(undecided)
+            record.blame(undecided[0])
+            self.findings.append(self._finding(*undecided, record.off - 1))
 
     def _decide(self, made: Comparison, index: int) -> Decision:
         hand, truth, allowed = (v.ravel()[index] for v in (made.hand, made.truth, made.allowed))
@@ -146,6 +143,8 @@ class Judge:
         return decision
 
     def _finding(self, made: Comparison, index: int, decision: Decision, others: int) -> Finding:
+        key = (made.kind, made.name, made.place.dtype)
+        self._verdicts.setdefault(key, set()).add(decision.verdict)
         hand, allowed, unit = (
             float(v.ravel()[index]) for v in (made.hand, made.allowed, made.unit)
         )

@@ -86,7 +86,7 @@ def layout(
         elif _is_floating(leaf):
             floats.append((i, name, number, np.asarray(leaf)))
         else:
-            others.append((i, leaf))
+            others.append((i, jnp.asarray(leaf)))  # one type of integers throughout
     wanted = tuple(number in chosen for _, _, number, _ in floats)
     if not any(wanted) or not sum(v.size for (*_, v), w in zip(floats, wanted, strict=True) if w):
         raise ValueError(

@@ -11,6 +11,7 @@ from jaxlr.check.derivative.batches import SIZES, Axes, odd_size, resized
 from jaxlr.check.derivative.points import Probe, Sweep
 from jaxlr.check.derivative.quantities import Quantity, gradient, primal, second, tangent
 
+COARSE = ("bfloat16", "float16")
 _TOGETHER = 4  # points in one call of vmap or scan
 _LARGE = 2**16  # numbers in the arguments from which on fewer inputs are tried
 _QUICK = ("zero", "thresholds", "far", "one element zero")
@@ -120,13 +121,16 @@ class Plan:
         leaves = [*self.floats, *self.others]
         if not self._has_rows:
             return
-        for rows in (*SIZES, odd_size(leaves, self.axes)):
+        sizes = [(rows, self._narrow) for rows in (*SIZES, odd_size(leaves, self.axes))]
+        # Of a sum, coarse types tell something only where it has one term.
+        sizes += [(1, dtype) for dtype in self.dtypes if dtype in COARSE]
+        for rows, dtype in sizes:
             rng = np.random.default_rng((self.seed, rows))
             found = resized(leaves, self.axes, rows, rng)
             floats, others = found[: len(self.floats)], found[len(self.floats) :]
             sweep = self._sweep(floats, others)
-            probes = list(islice(sweep.ordinary(self._narrow), 2))
-            yield Leg(gradient, self._narrow, "jit", rows, probes, others)
+            probes = list(islice(sweep.ordinary(dtype), 2))
+            yield Leg(gradient, dtype, "jit", rows, probes, others)
 
     @property
     def _narrow(self) -> str:
