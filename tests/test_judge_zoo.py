@@ -71,7 +71,7 @@ def test_right_rules_pass_in_full(name, seed):
     assert {c.status for c in report.culprits} == {"right"}
 
 
-@pytest.mark.xfail(reason="D15: what the reference's steps lose in bfloat16 is forgiven, 70 %")
+@pytest.mark.xfail(reason="what the reference's steps lose in bfloat16 is forgiven, 70 %")
 def test_a_fault_of_a_quarter_in_bfloat16_alone_is_wrong():
     (fault,) = (f for f in FAULTS if f.id == "network, dz1: off in bfloat16")
     options = {"dtypes": ("bfloat16",), "order": 1, "batch_axes": None, "smallest": False}
