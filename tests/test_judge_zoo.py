@@ -1,6 +1,7 @@
 """The judge over the zoo: faults are wrong and their nodes named, right rules pass in full."""
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,23 +9,17 @@ from zoo import FAULTS, SPECIES, Fault, Species, node_gradients, rule
 from zoo.faults import ROWS
 
 from jaxlr.check import DerivativeReport, Verdict, check_derivatives
-from jaxlr.check.derivative import conclude
 
 ALL = "ZOO" in os.environ  # with ZOO=all in the environment, every fault and every species
-EVERY = 1 if ALL else 40
-RIGHT = SPECIES if ALL else ("softmax cross-entropy", "rms norm")
+EVERY = 1 if ALL else 200
+RIGHT = SPECIES if ALL else ("sigmoid",)
 SEEDS = range(3 if ALL else 1)
 SAMPLE = {name: [f for f in FAULTS[::EVERY] if f.species == name] for name in SPECIES}
 
 
-@pytest.fixture(autouse=True)
-def no_smallest_input(monkeypatch):
-    """Leave out what comes after the verdict, and takes most of the time."""
-    monkeypatch.setattr(conclude.Failing, "code", lambda *_: "")
-    monkeypatch.setattr(conclude.Failing, "edge", lambda *_: "")
-
-
-def judged(species: Species, fault: Fault | None = None, seed: int = 0, **options):
+def judged(
+    species: Species, fault: Fault | None = None, seed: int = 0, **options: Any
+) -> DerivativeReport:
     """Report on the rule of a species, with a fault planted in it."""
 
     def nodes(*args):
@@ -37,10 +32,9 @@ def judged(species: Species, fault: Fault | None = None, seed: int = 0, **option
         reference=species.twin,
         argnums=[i for i, yes in enumerate(species.differentiable) if yes],
         vary=[i for i, yes in enumerate(species.stretched) if yes],
-        order=species.order,
         nodes=nodes,
         seed=seed,
-        **options,
+        **({"order": species.order} | options),
     )
 
 
@@ -60,7 +54,7 @@ def has_culprit(fault: Fault) -> bool:
 def test_every_fault_is_wrong_and_its_node_is_named(name):
     missed, misnamed = {}, {}
     for fault in SAMPLE[name]:
-        report = judged(SPECIES[name], fault, fail_fast=True)
+        report = judged(SPECIES[name], fault, fail_fast=True, smallest=False)
         if report.verdict is not Verdict.WRONG:
             missed[fault.id] = report.summary()
         elif has_culprit(fault) and blamed(report) != set(fault.culprits):
@@ -75,3 +69,10 @@ def test_right_rules_pass_in_full(name, seed):
     report = judged(SPECIES[name], seed=seed)
     assert report, str(report)
     assert {c.status for c in report.culprits} == {"right"}
+
+
+@pytest.mark.xfail(reason="what the reference's steps lose in bfloat16 is forgiven, 70 %")
+def test_a_fault_of_a_quarter_in_bfloat16_alone_is_wrong():
+    (fault,) = (f for f in FAULTS if f.id == "network, dz1: off in bfloat16")
+    options = {"dtypes": ("bfloat16",), "order": 1, "batch_axes": None, "smallest": False}
+    assert judged(SPECIES["network"], fault, **options).verdict is Verdict.WRONG
