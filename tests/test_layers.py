@@ -138,7 +138,8 @@ print([room for room in ("cli", "run", "data") if f"jaxlr.{room}" in sys.modules
 def test_python_dash_O_changes_no_verdict():
     code = """
 import jax.numpy as jnp, jaxlr
-print(bool(jaxlr.check_gradient(lambda w: (w**2).sum(), lambda w: -2 * w, jnp.ones(2))))
+grads = lambda w: -2 * w
+print(bool(jaxlr.check_gradient(lambda w: (w**2).sum(), grads, jnp.ones(2), level="quick")))
 """
     done = subprocess.run(
         [sys.executable, "-O", "-c", code], capture_output=True, text=True, check=True

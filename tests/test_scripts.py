@@ -177,6 +177,7 @@ def test_bench_check_gives_jaxlr_the_twin_and_all_arguments(script, monkeypatch,
     expected = species.sample(np.random.default_rng(3), check.ROWS, "float32")
     assert options == {
         "reference": species.twin, "argnums": (0, 1), "level": "quick", "order": 2, "seed": 3,
+        "vary": (0, 1), "fail_fast": True, "smallest": False,
     }  # fmt: skip
     same = jax.tree.map(lambda a, b: bool((a == b).all()), args, expected)
     assert jax.tree.all(same)

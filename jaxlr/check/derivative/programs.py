@@ -157,7 +157,9 @@ def remembered(made: Programs, at: Point, others: list[Any]) -> Programs:
     key = (str(closed.jaxpr), consts, str(layout.tree), layout.varied, tuple(layout.moving))
     if key not in _kept and len(_kept) >= _MOST_KEPT:
         del _kept[next(iter(_kept))]
-    return made._replace(reference=_kept.setdefault(key, program))
+    kept = _kept.setdefault(key, program)
+    kept.function, kept.layout = program.function, layout  # what is not compiled yet is the new one
+    return made._replace(reference=kept)
 
 
 _kept: dict[Any, Program] = {}

@@ -74,19 +74,20 @@ class Failing:
 
     def edge(self, passing: Point) -> str:
         """Where the error first exceeds its budget between a point that passes and this one."""
-        failing = self._place.probe.point
+        failing, others = self._place.probe.point, self._place.others
         arguments = self.programs.layout.arguments
-        others = self._place.others
+        start, end = (arguments(p.floats, others) for p in (passing, failing))
+        ones = [np.ones_like(v) for v in failing.cotangent]
+        cotangent = ones if self.at(end, ones) else failing.cotangent
 
         def fails(args: tuple[Any, ...]) -> bool:
-            return self.at(args, failing.cotangent) is not None
+            return self.at(args, cotangent) is not None
 
-        start, end = (arguments(p.floats, others) for p in (passing, failing))
-        if fails(start) or not fails(end):
+        if self.made.kind != "gradient" or fails(start) or not fails(end):
             return ""
         before, after = boundary(start, end, fails, steps=_STEPS)
-        found = self.at(after, failing.cotangent)
-        if found is None or self.made.kind != "gradient":
+        found = self.at(after, cotangent)
+        if found is None:
             return ""
         made, index = found
         leaf = self.programs.layout.moving[made.leaf]
