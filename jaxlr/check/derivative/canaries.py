@@ -1,34 +1,24 @@
 """Faults planted in what was just found right: a judge that lets one pass proves nothing."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, exceeds
 
 
-class Canary(NamedTuple):
-    """A fault, where it was planted, and whether the judge saw it."""
-
-    fault: str
-    leaf: str
-    caught: bool
-
-
-def canaries(name: str, made: Iterable[Comparison]) -> list[Canary]:
-    """Plant every fault in a leaf, in comparisons that passed, until one shows it.
+def canaries(made: Iterable[Comparison]) -> dict[str, bool]:
+    """Plant every fault in comparisons of a leaf that passed; say of each whether it was caught.
 
     A fault that changes nothing (the sign of 0, a permutation of equal numbers) is planted
     elsewhere; one that can be planted nowhere is not a canary of this leaf.
     """
-    passed = sorted(made, key=visibility, reverse=True)
-    found = []
+    passed = list(made)
+    found = {}
     for fault, plant in _FAULTS.items():
-        planted = [(c, plant(c)) for c in passed]
-        planted = [(c, v) for c, v in planted if v is not None]
+        planted = [(c, v) for c in passed if (v := plant(c)) is not None]
         if planted:
-            found.append(Canary(fault, name, any(_seen(c, v) for c, v in planted)))
+            found[fault] = any(_seen(c, v) for c, v in planted)
     return found
 
 

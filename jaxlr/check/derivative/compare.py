@@ -1,6 +1,7 @@
 """One leaf of one quantity at one point: the hand, the truth, and what rounding explains."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -94,6 +95,11 @@ class Comparison(NamedTuple):
         found = np.where(np.isnan(found), np.where(self.bad, np.inf, 0.0), found)
         return np.where(self.bad, np.maximum(found, 1.0), np.minimum(found, 1.0))
 
+    @property
+    def worst(self) -> int:
+        """Index of the number that is furthest off, among those that are."""
+        return int(np.argmax(np.where(self.bad, self.excess, -1.0)))
+
     def path(self, index: int) -> str:
         """Name of one number, as in ``dx[2, 0]``."""
         at = np.unravel_index(index, self.hand.shape)
@@ -116,6 +122,9 @@ def comparisons(
     truth = programs.truth(quantity, point, others)
     terms = programs.reference.condition(quantity, point, others)
     size = max((float(np.max(abs(v.astype(float)), initial=1)) for v in point.cotangent), default=1)
+    # Asked of all leaves at once, and only where something is off.
+    plain = cache(lambda: programs.reference.run(quantity, [point], others)[0])
+    steps = cache(lambda program: program.steps(quantity, point, others))
     for kind, leaves in hand.items():
         for i, found in enumerate(leaves):
             dtype, true = _coarser(found.dtype, place.dtype), truth[kind][i]
@@ -126,7 +135,9 @@ def comparisons(
                 + flushed(dtype) * size + tolerance.atol,
                 unit=ulp.unit(true, dtype),
             )  # fmt: skip
-            yield _excused(programs, made, tolerance, dtype) if made.bad.any() else made
+            if made.bad.any():
+                made = _excused(programs, made, tolerance, dtype, plain, steps)
+            yield made
 
 
 def rounding(tolerance: Tolerance, dtype: str, terms: np.ndarray) -> np.ndarray:
@@ -148,21 +159,26 @@ def leaf_name(layout: Layout, kind: str, leaf: int, count: int) -> str:
     )
 
 
-def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: str) -> Comparison:
+def _excused(
+    programs: Programs,
+    made: Comparison,
+    tolerance: Tolerance,
+    dtype: str,
+    plain_at: Callable[[], Found],
+    steps_of: Callable[[Program], Found],
+) -> Comparison:
     """Allow what is nobody's fault, where something is not allowed yet.
 
     To the value, and far out, where numbers overflow on the way, to everything: what the reference
     does in the same type, a few times. That a number is none, if it is none by the reference's own
-    autodiff in the same type. To a derivative, what rounding does in the
-    steps of the reference's autodiff in this type: of that, too, people ask no more. To the
-    derivative of a derivative, and to the value, what rounding in their own steps does.
+    autodiff in the same type. To a derivative, what rounding does in the steps of the reference's
+    autodiff in this type: of that, too, people ask no more. To the derivative of a derivative, and
+    to the value, what rounding in their own steps does.
     """
-    point, others = made.place.probe.point, made.place.others
     extreme = made.kind == "value" or made.place.probe.extreme
     lost = tolerance.accuracy != "inputs" and not np.isfinite(made.hand).all()
     if extreme or lost:
-        plain = programs.reference.run(made.quantity, [point], others)[0]
-        plain = plain[made.kind][made.leaf].astype(np.float64)
+        plain = plain_at()[made.kind][made.leaf].astype(np.float64)
         if extreme:
             with np.errstate(invalid="ignore", over="ignore"):
                 off = abs(plain - made.truth)
@@ -173,7 +189,7 @@ def _excused(programs: Programs, made: Comparison, tolerance: Tolerance, dtype: 
     for program, in_dtype in _forgiving(programs, tolerance, made, dtype):
         if not made.bad.any():
             break
-        steps = program.steps(made.quantity, point, others)[made.kind][made.leaf]
+        steps = steps_of(program)[made.kind][made.leaf]
         share = _COARSE if in_dtype in COARSE else 1
         made = made._replace(allowed=made.allowed + share * rounding(tolerance, in_dtype, steps))
     return made

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxlr.check.derivative.compare import Place, Tolerance, flushed, rounding
 from jaxlr.check.derivative.conditioning import condition
+from jaxlr.check.derivative.layout import in_tree
 from jaxlr.check.derivative.programs import Programs, is_wide, wide
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, gradient
 from jaxlr.check.graph import NodeVerdict, locate, true_nodes
@@ -62,11 +63,7 @@ def _in_mode(by_hand: Callable[[Point], Any], mode: str) -> Callable[[Point], An
 def _cotangent(programs: Programs, at: Point, others: list[Any]) -> Any:
     """Cotangent in the tree of what the function returns; None for its integers."""
     args = programs.layout.arguments(at.floats, others)
-    outputs, tree = jax.tree.flatten(jax.eval_shape(programs.reference.function, *args))
-    given = iter(at.cotangent)
-    return tree.unflatten(
-        [next(given) if jnp.issubdtype(v.dtype, jnp.floating) else None for v in outputs]
-    )
+    return in_tree(jax.eval_shape(programs.reference.function, *args), at.cotangent)
 
 
 def _terms(programs: Programs, at: Point, others: list[Any]) -> dict[str, Any]:

@@ -16,8 +16,7 @@ _PLAIN = frozenset(
     clamp convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1
     floor ge gt igamma igammac integer_pow is_finite le lgamma log log1p logistic lt max min mul
     name ne neg nextafter not or polygamma pow reduce_precision regularized_incomplete_beta rem
-    round rsqrt
-    select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta
+    round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta
     """.split()  # noqa: SIM905 -- a list of words reads better than 80 quoted ones
 )
 

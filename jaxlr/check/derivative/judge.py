@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
-from jaxlr.check.derivative.opinions import Decision, decide, question, towards
+from jaxlr.check.derivative.opinions import Decision, decided, towards
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point, Quantity
@@ -138,7 +137,7 @@ class Judge:
         """Decide about numbers of one leaf that are off, until one is wrong beyond doubt."""
         undecided: tuple[Comparison, int, Decision] | None = None
         for made in sorted(group, key=lambda made: made.place.probe.extreme)[:_TRIED]:
-            index = int(np.argmax(np.where(made.bad, made.excess, -1.0)))
+            index = made.worst
             decision = self._decide(made, index)
             if decision.kink:
                 self.kinks[made.place.probe.name] += 1
@@ -156,14 +155,11 @@ class Judge:
             self.findings.append(self._finding(*undecided, record.off - 1))
 
     def _decide(self, made: Comparison, index: int) -> Decision:
-        hand, truth, allowed = (v.ravel()[index] for v in (made.hand, made.truth, made.allowed))
-        if made.kind == "value":  # no derivative: the reference itself is the truth
-            return Decision(Verdict.WRONG, float(truth), ())
-        asked = question(self.programs, made.place, made.kind, made.leaf, index)
-        eps = float(ml_dtypes.finfo(made.place.dtype).eps)
-        decision = decide(asked, float(hand), float(truth), float(allowed), eps)
+        decision = decided(self.programs, made, index)
         for reading in decision.readings:
-            self.count(reading, float(truth), float(allowed))
+            self.count(
+                reading, float(made.truth.ravel()[index]), float(made.allowed.ravel()[index])
+            )
         return decision
 
     def _finding(self, made: Comparison, index: int, decision: Decision, others: int) -> Finding:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlr.check.graph.body import is_array
+
 PyTree = Any
 
 
@@ -65,6 +67,12 @@ def floating(tree: PyTree) -> list[Any]:
     return [v for v in jax.tree.leaves(tree) if _is_floating(v)]
 
 
+def in_tree(outputs: PyTree, cotangent: Sequence[Any]) -> PyTree:
+    """Cotangents of the floating-point outputs in the tree of all; None for the others."""
+    given = iter(cotangent)
+    return jax.tree.map(lambda v: next(given) if _is_floating(v) else None, outputs)
+
+
 def layout(
     f: Callable[..., Any],
     args: tuple[Any, ...],
@@ -118,10 +126,6 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     return [named[i] if i < len(named) else f"arg{i}" for i in range(count)]
 
 
-def is_array(v: Any) -> bool:
-    """Whether a leaf is an array, of JAX or NumPy, and not a number of Python."""
-    return isinstance(v, jax.Array | np.ndarray | np.generic)
-
-
 def _is_floating(v: Any) -> bool:
-    return is_array(v) and jnp.issubdtype(v.dtype, jnp.floating)
+    dtype = getattr(v, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.floating)

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from jaxlr.check.derivative.derivatives import check_derivatives
-from jaxlr.check.derivative.layout import is_array
 from jaxlr.check.derivative.report import DerivativeReport
+from jaxlr.check.graph.body import is_array
 
 PyTree = Any
 

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 
-from jaxlr.check.derivative.compare import Place
+from jaxlr.check.derivative.compare import Comparison, Place
 from jaxlr.check.derivative.programs import Programs, wide
 from jaxlr.check.derivative.quantities import Point
 from jaxlr.check.oracles import Reading, complex_step, differences, exact
@@ -82,6 +83,15 @@ def towards(programs: Programs, place: Place, kind: str, direction: list[np.ndar
     if kind == "gradient":
         return Question(scalar, x, here[None])
     return Question(scalar, x, np.stack([_direction(at, moving, at.along), here])[None])
+
+
+def decided(programs: Programs, made: Comparison, index: int) -> Decision:
+    """Judge one number of a comparison that is off."""
+    hand, truth, allowed = (float(v.ravel()[index]) for v in (made.hand, made.truth, made.allowed))
+    if made.kind == "value":  # no derivative: the reference itself is the truth
+        return Decision(Verdict.WRONG, truth, ())
+    asked = question(programs, made.place, made.kind, made.leaf, index)
+    return decide(asked, hand, truth, allowed, float(ml_dtypes.finfo(made.place.dtype).eps))
 
 
 def decide(asked: Question, hand: float, truth: float, allowed: float, eps: float) -> Decision:

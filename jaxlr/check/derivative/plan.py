@@ -111,7 +111,7 @@ class Plan:
 
     def _modes(self) -> Iterator[Leg]:
         dtype = self._narrow
-        probes = self._probes(dtype)[:_TOGETHER]
+        probes = list(self._sweep(self.floats, self.others).ordinary(dtype))
         for mode in ("eager", "vmap", "scan"):
             yield self._leg(gradient, dtype, mode, probes)
 

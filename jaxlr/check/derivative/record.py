@@ -55,10 +55,9 @@ class Record:
 
     def node(self, verdict: Verdict) -> Node:
         """Row of the report."""
-        planted = {c.fault: c.caught for c in canaries(self.name, self._sharpest)}
         return Node(
             self.name, self.kind, self.dtype, self.compared, self.worst, self.ulp,
-            floor(self._sharpest), planted, verdict,
+            floor(self._sharpest), canaries(self._sharpest), verdict,
         )  # fmt: skip
 
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import ml_dtypes
 import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
-from jaxlr.check.derivative.layout import floating
-from jaxlr.check.derivative.opinions import decide, question
+from jaxlr.check.derivative.layout import floating, in_tree
+from jaxlr.check.derivative.opinions import decided
 from jaxlr.check.derivative.points import Probe, is_extreme
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point
@@ -49,8 +48,7 @@ class Failing:
         made = next(c for c in found if (c.kind, c.leaf) == (self.made.kind, self.made.leaf))
         if not made.bad.any():
             return None
-        index = int(np.argmax(np.where(made.bad, made.excess, -1.0)))
-        return made, index
+        return made, made.worst
 
     def code(self, name: str) -> str:
         """Python that reproduces it at the smallest input that was found."""
@@ -101,15 +99,8 @@ class Failing:
     def _surely(self, args: tuple[Any, ...], cotangent: list[Any]) -> tuple[Comparison, int] | None:
         """Return the same, if the number is wrong beyond doubt."""
         found = self.at(args, cotangent)
-        if found is None or self.made.kind == "value":
-            return found
-        made, index = found
-        asked = question(self.programs, made.place, made.kind, made.leaf, index)
-        hand, truth, allowed = (
-            float(v.ravel()[index]) for v in (made.hand, made.truth, made.allowed)
-        )
-        eps = float(ml_dtypes.finfo(made.place.dtype).eps)
-        return found if decide(asked, hand, truth, allowed, eps).verdict is Verdict.WRONG else None
+        sure = found is not None and decided(self.programs, *found).verdict is Verdict.WRONG
+        return found if sure else None
 
     def _leaves(self, args: tuple[Any, ...]) -> tuple[list[np.ndarray], list[Any]]:
         leaves, layout = jax.tree.leaves(args), self.programs.layout
@@ -131,13 +122,7 @@ class Failing:
             (made.path(i), float(made.hand.ravel()[i]), float(made.truth.ravel()[i])) for i in bad
         ]
         outputs = jax.eval_shape(lambda: self.programs.hand.function(*args))
-        filled = iter(cotangent)
-        tree = jax.tree.map(
-            lambda v: (
-                next(filled) if np.issubdtype(v.dtype, np.floating) or v.dtype.kind == "V" else None
-            ),
-            outputs,
-        )
+        tree = in_tree(outputs, cotangent)
         along = None
         if self.made.kind.startswith("second"):
             along = self._along(made.place)

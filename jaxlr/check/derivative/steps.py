@@ -28,8 +28,7 @@ _EXACT = frozenset(  # no number that they return is rounded
     abs argsort broadcast_in_dim ceil clamp concatenate convert_element_type copy copy_p cummax
     cummin device_put dynamic_slice dynamic_update_slice expand_dims floor gather iota max min name
     neg pad reduce_max reduce_min reduce_precision reshape rev round select_n sign slice sort split
-    squeeze
-    stop_gradient transpose
+    squeeze stop_gradient transpose
     """.split()  # noqa: SIM905 -- a list of words reads better
 )
 _MOVE = 2.0**-30  # float64 resolves its effect to 7 digits

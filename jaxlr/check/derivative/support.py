@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlr.check.derivative.programs import Programs
+from jaxlr.check.derivative.programs import Programs, is_wide
 from jaxlr.check.derivative.quantities import Point, gradient, second
 from jaxlr.check.derivative.report import Finding
 from jaxlr.check.report import Verdict
@@ -65,9 +65,8 @@ def takes(run: Programs, quantity: Any, floats: Any, others: Any) -> str | None:
     """
     cotangent = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in _outputs(run, floats, others)]
     point = Point(list(floats), cotangent, [floats[i] for i in run.layout.moving])
-    wide = any(np.asarray(v).dtype == np.float64 for v in floats)
     try:
-        with jax.enable_x64(wide or jax.config.jax_enable_x64):  # pyright: ignore
+        with jax.enable_x64(is_wide(floats)):
             jax.jit(lambda at, ot: run.hand.ask(quantity, at, ot)).lower(point, list(others))
     except Exception as error:  # whatever JAX or the user's rule says to it
         return words(error)
@@ -89,8 +88,7 @@ def words(error: Exception) -> str:
 
 
 def _outputs(run: Programs, floats: Any, others: Any) -> list[Any]:
-    wide = any(np.asarray(v).dtype == np.float64 for v in floats)
-    with jax.enable_x64(wide or jax.config.jax_enable_x64):  # pyright: ignore
+    with jax.enable_x64(is_wide(floats)):
         return jax.eval_shape(
             lambda fl, ot: run.layout.call(run.hand.function, fl, ot), list(floats), list(others)
         )
