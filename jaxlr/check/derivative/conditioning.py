@@ -13,6 +13,8 @@ a random number of the Cauchy distribution, which is stable: ``sum_j a_j C_j`` i
 alone, with all its numbers moved alike, makes it exact where nothing is added up.
 """
 
+import warnings
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -33,10 +35,11 @@ def condition(
     f: Function,
     moving: tuple[int, ...],
     at: Point,
+    moves: Array,
     varied: tuple[bool, ...],
     cotangent: bool = True,
 ) -> dict[str, Arrays]:
-    """``sum_j |dg/du_j| |u_j|`` of every number g of a quantity, in the types of ``at``.
+    """Return how far each number of a quantity goes in each of `moves`, for `size_of_terms`.
 
     Numbers 0 and 1 in leaves that are not ``varied`` are exact, and so is the cotangent unless
     terms that it multiplies are added up.
@@ -44,38 +47,44 @@ def condition(
     leaves, tree = jax.tree.flatten(at)
     scaled = [v if cotangent else jnp.zeros_like(v) for v in at.cotangent]
     sizes = jax.tree.leaves(at._replace(floats=_inexact(at.floats, varied), cotangent=scaled))
-
     ends = np.cumsum([v.size for v in leaves])
 
-    def moved(turn: tuple[Array, Array]) -> Any:
-        key, only = turn
-        noise = _cauchy(key, int(ends[-1]))
+    def moved(move: Array) -> Any:
         tangents = [
-            size
-            * jnp.where(only < 0, noise[end - v.size : end].reshape(v.shape), _one(only == i, v))
-            for i, (v, size, end) in enumerate(zip(leaves, sizes, ends, strict=True))
+            size * move[end - v.size : end].reshape(v.shape)
+            for v, size, end in zip(leaves, sizes, ends, strict=True)
         ]
         found = jax.jvp(lambda p: quantity(f, moving, p), (at,), (tree.unflatten(tangents),))[1]
         return jax.tree.map(jnp.abs, found)
 
-    draws = _FEW if sum(v.size for v in leaves) > _LARGE else _DRAWS
-    keys = jax.random.split(jax.random.key(0), len(leaves) + draws)
-    only = jnp.concatenate([jnp.arange(len(leaves)), jnp.full(draws, -1)])
-    found = jax.lax.map(moved, (keys, only))
+    return jax.lax.map(moved, moves)
 
-    def estimate(v: Array) -> Array:
-        alone, drawn = v[: len(leaves)], v[len(leaves) :]
-        return jnp.maximum(jnp.nansum(alone, axis=0), jnp.nan_to_num(jnp.nanmedian(drawn, axis=0)))
+
+def moves(at: Point) -> np.ndarray:
+    """Relative moves of all numbers of a point: of one leaf alone, then Cauchy's: (turns, size)."""
+    return _moves(tuple(int(np.size(v)) for v in jax.tree.leaves(at)))
+
+
+def size_of_terms(found: dict[str, Arrays], at: Point) -> dict[str, list[np.ndarray]]:
+    """``sum_j |dg/du_j| |u_j|`` of every number g, from how far it went in each move."""
+    alone = len(jax.tree.leaves(at))
+
+    def estimate(v: Any) -> np.ndarray:
+        v = np.asarray(v)
+        with warnings.catch_warnings():  # where all is NaN, the median is 0
+            warnings.simplefilter("ignore", RuntimeWarning)
+            drawn = np.nan_to_num(np.nanmedian(v[alone:], axis=0))
+            return np.maximum(np.nansum(v[:alone], axis=0), drawn)
 
     return jax.tree.map(estimate, found)
 
 
-def _cauchy(key: Array, n: int) -> Array:
-    return jnp.clip(jax.random.cauchy(key, (n,), jnp.float64), -_LONGEST, _LONGEST)
-
-
-def _one(yes: Array, v: Array) -> Array:
-    return jnp.full(v.shape, yes.astype(v.dtype))
+@lru_cache(maxsize=2)  # points of one check have the same sizes
+def _moves(sizes: tuple[int, ...]) -> np.ndarray:
+    total, leaf = sum(sizes), np.repeat(np.arange(len(sizes)), sizes)
+    draws = _FEW if total > _LARGE else _DRAWS
+    drawn = np.random.default_rng(0).standard_cauchy((draws, total)).clip(-_LONGEST, _LONGEST)
+    return np.vstack([leaf == np.arange(len(sizes))[:, None], drawn])
 
 
 def _inexact(floats: Arrays, varied: tuple[bool, ...]) -> Arrays:

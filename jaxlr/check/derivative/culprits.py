@@ -1,6 +1,7 @@
 """Which node of the graph is to blame: gradients by hand of named values against the truth."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlr.check.derivative.compare import Place, Tolerance, flushed, rounding
-from jaxlr.check.derivative.conditioning import condition
+from jaxlr.check.derivative.conditioning import condition, moves, size_of_terms
 from jaxlr.check.derivative.layout import in_tree
 from jaxlr.check.derivative.programs import Programs, is_wide, wide
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, gradient
@@ -81,11 +82,15 @@ def _terms(programs: Programs, at: Point, others: list[Any]) -> dict[str, Any]:
 
     moving = tuple(layout.moving)
 
-    def terms(at: Point) -> Any:
-        named = condition(by_name, of_floats, moving, at, layout.varied)
-        return named, condition(gradient, of_floats, moving, at, layout.varied)["gradient"]
+    turns = jnp.asarray(moves(at))
 
-    named, by_argument = jax.jit(terms)(at)
+    def terms(at: Point) -> Any:
+        of = partial(
+            condition, f=of_floats, moving=moving, at=at, moves=turns, varied=layout.varied
+        )
+        return of(by_name), of(gradient)
+
+    named, by_argument = (size_of_terms(found, at) for found in jax.jit(terms)(at))
     found = {node: v for node, (v,) in named.items()}
     names = [f"d{layout.names[i]}" for i in moving]
-    return found | dict(zip(names, by_argument, strict=True))
+    return found | dict(zip(names, by_argument["gradient"], strict=True))

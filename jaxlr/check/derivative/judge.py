@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
-from jaxlr.check.derivative.opinions import Decision, decided, towards
+from jaxlr.check.derivative.laws import Laws
+from jaxlr.check.derivative.opinions import Decision, Question, decided, towards
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point, Quantity
 from jaxlr.check.derivative.record import Key, Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
 from jaxlr.check.derivative.support import words
-from jaxlr.check.oracles import Reading
+from jaxlr.check.oracles import Reading, taylor
 from jaxlr.check.report import Verdict
 
 _TRIED = 6  # bad comparisons of a leaf that are looked into until one is decided
@@ -39,7 +41,7 @@ class Judge:
 
     def __init__(self, programs: Programs, tolerance: Tolerance, confirmations: int) -> None:
         self.programs, self.tolerance = programs, tolerance
-        self.records = Records()
+        self.records, self.laws = Records(), Laws()
         self.findings: list[Finding] = []
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
@@ -68,6 +70,7 @@ class Judge:
             self.places.append(place)
             made = list(comparisons(self.programs, leg.quantity, place, hand, self.tolerance))
             self.given.setdefault((leg.quantity, leg.dtype, leg.rows), probe.point)
+            self.laws.add(leg, made)
             for comparison in made:
                 self.records.add(comparison)
                 if np.isnan(comparison.truth).any():
@@ -109,6 +112,8 @@ class Judge:
         """How often each oracle was asked."""
         first = Oracle("autodiff, float64", self.records.comparisons, self._agreeing(), 0)
         return (
+            Oracle("structure", 1, 1, 0),
+            *self.laws.oracles(),
             first,
             *(
                 Oracle(
@@ -124,14 +129,15 @@ class Judge:
 
     def count(self, reading: Reading, truth: float, slack: float) -> None:
         """Note what an oracle said beside autodiff."""
-        counts = self._oracles.setdefault(reading.oracle, Counter())
-        why = self._why.setdefault(reading.oracle, Counter())
-        if reading.refused:
-            counts["refused"] += 1
-            why[reading.refused] += 1
-        else:
-            agrees = abs(reading.value - truth) <= reading.error + slack
-            counts["agreed" if agrees else "disagreed"] += 1
+        agrees = not reading.refused and abs(reading.value - truth) <= reading.error + slack
+        self._count(reading.oracle, reading.refused, agrees)
+
+    def _count(self, oracle: str, refused: str, agrees: bool) -> None:
+        counts = self._oracles.setdefault(oracle, Counter())
+        why = self._why.setdefault(oracle, Counter())
+        counts["refused" if refused else "agreed" if agrees else "disagreed"] += 1
+        if refused:
+            why[refused] += 1
 
     def _look_into(self, record: Record, group: Sequence[Comparison]) -> None:
         """Decide about numbers of one leaf that are off, until one is wrong beyond doubt."""
@@ -219,14 +225,25 @@ class Judge:
         truth = float(sum(np.sum(v) for v in terms))
         slack = _RELATIVE * float(sum(np.sum(abs(v)) for v in terms))
         asked = towards(self.programs, leaves[0].place, kind, along)
-        every = None if self._confirmed[kind] == 1 else 1  # the whole ladder once
-        for reading in islice(asked.ask(), every):
+        first = self._confirmed[kind] == 1  # the whole ladder once
+        for reading in islice(asked.ask(), None if first else 1):
             self.count(reading, truth, slack)
             if not reading.refused and abs(reading.value - truth) > reading.error + slack:
-                self._disagreement(leaves, reading, truth)
+                says = f"{reading.oracle} {reading.value:.9g} +- {reading.error:.1g}"
+                self._disagreement(leaves, truth, says)
                 return
+        if first and kind == "gradient":
+            self._confirm_order(leaves, asked, truth)
 
-    def _disagreement(self, leaves: list[Comparison], reading: Reading, truth: float) -> None:
+    def _confirm_order(self, leaves: list[Comparison], asked: Question, slope: float) -> None:
+        """Ask Taylor's test whether autodiff's slope leaves a remainder of second order."""
+        with jax.enable_x64(True):
+            found = taylor.order(asked.scalar, asked.x, asked.directions[0], slope)
+        self._count("Taylor's order", found.refused, found.passes)
+        if not (found.refused or found.passes):
+            self._disagreement(leaves, slope, f"Taylor's remainder has order {found.order:.2g}")
+
+    def _disagreement(self, leaves: list[Comparison], truth: float, says: str) -> None:
         """Find out who is right, where a second oracle is not of autodiff's and the hand's mind."""
         for made in leaves:
             for index in range(min(made.truth.size, _SEARCHED)):
@@ -242,8 +259,7 @@ class Judge:
             Finding(
                 Verdict.UNDECIDED, made.kind, f"{made.name} along a direction", truth, truth,
                 np.nan, 0.0, str(made.place),
-                f"autodiff says {truth:.9g}, {reading.oracle} {reading.value:.9g} "
-                f"+- {reading.error:.1g}", (reading,),
+                f"autodiff says {truth:.9g}, {says}",
             )
         )  # fmt: skip
 

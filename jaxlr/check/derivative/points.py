@@ -15,6 +15,8 @@ THRESHOLDS = (
     5.55, 5.6, 8.3, 10.4, 11.1, 14.6, 16.6, 16.7, 17.4, 20, 36.7, 36.8, 50, 87, 88.5, 89, 103.5,
     110, 300, 700, 709, 710, 740, 750,
 )  # fmt: skip
+ONES, DOUBLE, ZERO = "as given, cotangent of ones", "cotangent 2", "cotangent 0"
+ORDINARY = (ONES, "as given", "close by", "shuffled")
 _FAR = 110.0  # thresholds beyond this one are for float64
 _ORDINARY = 1e3  # |x| from which on an overflow inside may be nobody's fault; in float16, 30
 
@@ -63,20 +65,19 @@ class Sweep:
     def ordinary(self, dtype: DTypeLike) -> Iterator[Probe]:
         """Yield the point as it is given, and a few like it, with cotangents of both signs."""
         c = self._normal(self.outputs)
-        yield self._probe(
-            "as given, cotangent of ones", self.floats, [np.ones_like(v) for v in c], dtype
-        )
-        yield self._probe("as given", self.floats, c, dtype)
+        ones, given, close, mixed = ORDINARY
+        yield self._probe(ones, self.floats, [np.ones_like(v) for v in c], dtype)
+        yield self._probe(given, self.floats, c, dtype)
         near = [self._shaken(v) for v in self.floats]
-        yield self._probe("close by", near, self._normal(self.outputs), dtype)
+        yield self._probe(close, near, self._normal(self.outputs), dtype)
         shuffled = [self._rng.permutation(v.ravel()).reshape(v.shape) for v in self.floats]
-        yield self._probe("shuffled", shuffled, self._normal(self.outputs), dtype)
+        yield self._probe(mixed, shuffled, self._normal(self.outputs), dtype)
 
     def odd(self, dtype: DTypeLike, only: Sequence[str] | None = None) -> Iterator[Probe]:
         """Odd cotangents, zeros, thresholds, several scales, huge and tiny ones; or only some."""
         c = self._normal(self.outputs)
         if only is None:
-            for size in (3.0, -1000.0, 1e-4):
+            for size in (0.0, 2.0, 3.0, -1000.0, 1e-4):
                 yield self._probe(
                     f"cotangent {size:g}", self.floats, [np.full_like(v, size) for v in c], dtype
                 )

@@ -10,11 +10,11 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from jaxlr.check.derivative.conditioning import condition
+from jaxlr.check.derivative import conditioning
 from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.layout import Layout
 from jaxlr.check.derivative.quantities import Arrays, Point, Quantity, dot, gradient
-from jaxlr.check.derivative.steps import condition_of_steps
+from jaxlr.check.derivative.steps import SIGNS, condition_of_steps
 from jaxlr.check.graph.wider import follows
 
 Found = dict[str, list[np.ndarray]]
@@ -59,11 +59,12 @@ class Program:
     def condition(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Sum of the absolute values of the terms of each number; see `conditioning`."""
         of = partial(
-            condition,
+            conditioning.condition,
             varied=self.layout.varied,
             cotangent=not self.elementwise(point, others),
         )
-        return self._size("condition", of, quantity, point, others)
+        found = self._size("condition", of, quantity, point, others, conditioning.moves(point))
+        return conditioning.size_of_terms(found, point)
 
     def elementwise(self, point: Point, others: list[Any]) -> bool:
         """Whether nothing is added up; see `is_elementwise`."""
@@ -77,7 +78,7 @@ class Program:
 
     def steps(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Return what rounding in each step of the program does, per unit of it; see `steps`."""
-        return self._size("steps", condition_of_steps, quantity, point, others)
+        return self._size("steps", condition_of_steps, quantity, point, others, SIGNS)
 
     def scalar(self, point: Point, others: list[Any]) -> tuple[Callable[[Array], Array], Array]:
         """``<cotangent, function(floats)>`` as a function of one vector of both, and the vector.
@@ -108,13 +109,17 @@ class Program:
         quantity: Quantity,
         point: Point,
         others: list[Any],
+        moves: np.ndarray,
     ) -> Found:
-        def size(at: Point, others: list[Any]) -> dict[str, Arrays]:
-            return of(quantity, partial(self._of_floats, others), tuple(self.layout.moving), at)
+        def size(at: Point, others: list[Any], moves: Array) -> dict[str, Arrays]:
+            f, moving = partial(self._of_floats, others), tuple(self.layout.moving)
+            return of(quantity, f, moving, at, moves)
 
         with jax.enable_x64(True):
             run = self._once((quantity, name), lambda: jax.jit(size))
-            return _host(run(_device(wide(point)), others))
+            # A callback inside runs in this thread, where 64 bits are on, if nothing is waited for.
+            given = jax.block_until_ready((_device(wide(point)), others, jnp.asarray(moves)))
+            return _host(run(*given))
 
     def _once(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         if key not in self._compiled:

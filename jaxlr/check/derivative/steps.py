@@ -32,13 +32,17 @@ _EXACT = frozenset(  # no number that they return is rounded
     """.split()  # noqa: SIM905 -- a list of words reads better
 )
 _MOVE = 2.0**-30  # float64 resolves its effect to 7 digits
-_SIGNS = 2**14  # random signs, of which every result takes some
+_MANY = 2**14  # signs that a result takes at most, over and over
+SIGNS = np.random.default_rng(1).choice([-_MOVE, _MOVE], (_DRAWS, 2 * _MANY))
 
 
 def condition_of_steps(
-    quantity: Quantity, f: Function, moving: tuple[int, ...], at: Point
+    quantity: Quantity, f: Function, moving: tuple[int, ...], at: Point, signs: Array
 ) -> dict[str, Arrays]:
-    """Most that each number of a quantity moves when each step does, per unit of rounding."""
+    """Most that each number of a quantity moves when each step does, per unit of rounding.
+
+    ``signs`` are `SIGNS`, as an argument: as a constant they would be compiled into the program.
+    """
     closed, shape = jax.make_jaxpr(lambda p: quantity(f, moving, p), return_shape=True)(at)
     leaves = jax.tree.leaves(at)
     exact = run(closed, leaves, lambda eqn, values: None)
@@ -47,8 +51,7 @@ def condition_of_steps(
         found = _Shaken(signs).run(closed, leaves)
         return [jnp.abs(v - e) / _MOVE for v, e in zip(found, exact, strict=True)]
 
-    signs = np.random.default_rng(1).choice([-_MOVE, _MOVE], (_DRAWS, _SIGNS))
-    found = jax.lax.map(moved, jnp.asarray(signs))
+    found = jax.lax.map(moved, signs)
     return jax.tree.structure(shape).unflatten([jnp.nan_to_num(jnp.nanmax(v, 0)) for v in found])
 
 
@@ -73,6 +76,6 @@ class _Shaken:
     def _moved(self, v: Any) -> Any:
         if not jnp.issubdtype(v.dtype, jnp.floating):
             return v
-        offset = int(self._offsets.integers(_SIGNS))
-        signs = jnp.resize(jnp.roll(self._signs, offset)[: max(1, v.size)], v.shape)
+        first, size = int(self._offsets.integers(_MANY)), min(max(1, v.size), _MANY)
+        signs = jnp.resize(self._signs[first : first + size], v.shape)
         return v * (1 + signs.astype(v.dtype))

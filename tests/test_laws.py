@@ -1,0 +1,101 @@
+"""Laws that need no truth: linear in the cotangent, one number both ways, bits in every mode."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlr.check import Verdict, check_derivatives
+from jaxlr.check.derivative import opinions
+
+X = jnp.array([-1.0, 0.5, 2.0])
+ONE_LEG = {"order": 1, "dtypes": ("float32",), "batch_axes": None, "smallest": False}
+
+
+def judged(f, **options):
+    return check_derivatives(f, X, **ONE_LEG, **options)
+
+
+def counts(report, name):
+    found = [o for o in report.oracles if o.name.startswith(name)]
+    return [(o.asked, o.agreed) for o in found]
+
+
+def square(backward):
+    @jax.custom_vjp
+    def f(x):
+        return x * x
+
+    f.defvjp(lambda x: (f(x), x), backward)
+    return f
+
+
+def test_a_rule_that_is_linear_in_the_cotangent_says_so():
+    report = judged(square(lambda x, c: (2 * x * c,)))
+    assert report
+    assert counts(report, "linear in the cotangent") == [(3, 3)]
+    assert counts(report, "structure") == [(1, 1)]
+    assert counts(report, "Taylor's order") == [(1, 1)]
+    assert not counts(report, "forward against reverse")
+
+
+def test_a_rule_that_squares_the_cotangent_breaks_the_law():
+    report = judged(square(lambda x, c: (2 * x * c * c,)))  # right for a cotangent of ones
+    assert report.verdict is Verdict.WRONG
+    assert counts(report, "linear in the cotangent") == [(3, 0)]
+
+
+def test_a_rule_that_adds_a_constant_breaks_the_law():
+    report = judged(square(lambda x, c: (2 * x * c + (c == 0).astype(x.dtype),)))
+    assert report.verdict is Verdict.WRONG
+    assert counts(report, "linear in the cotangent") == [(3, 0)]
+
+
+def test_a_wrong_transpose_is_told_by_forward_against_reverse():
+    def scaled(factor):
+        @jax.custom_jvp
+        def f(x):
+            return x * x
+
+        @f.defjvp
+        def _(primals, tangents):
+            (x,), (t,) = primals, tangents
+            linear = jax.custom_derivatives.linear_call(
+                lambda x, t: 2 * x * t, lambda x, c: factor * x * c, x, t
+            )
+            return f(x), linear
+
+        return f
+
+    right, wrong = judged(scaled(2.0)), judged(scaled(3.0))
+    assert right
+    assert counts(right, "forward against reverse") == [(4, 4)]
+    assert wrong.verdict is Verdict.WRONG
+    assert counts(wrong, "forward against reverse") == [(4, 0)]
+
+
+def test_other_bits_in_a_mode_are_noted():
+    @jax.custom_vjp
+    def f(x):
+        return x * x
+
+    def backward(x, c):
+        traced = isinstance(x, jax.core.Tracer)
+        return (2 * x * c * (1 + 2 * np.finfo(np.float32).eps if traced else 1),)
+
+    f.defvjp(lambda x: (f(x), x), backward)
+    (note,) = (n for n in judged(f).notes if "bits" in n)
+    assert note.startswith("eager: up to ")
+    assert "ULP from jit; vmap, scan: the bits of jit" in note
+    (note,) = (n for n in judged(square(lambda x, c: (2 * x * c,))).notes if "bits" in n)
+    assert note.startswith("eager, vmap, scan: the bits of jit (")
+
+
+def test_taylor_alone_makes_a_wrong_slope_undecided(monkeypatch):
+    def reference(x):
+        return x * jax.lax.stop_gradient(x)
+
+    monkeypatch.setattr(opinions.Question, "ask", lambda self: iter(()))
+    report = judged(square(lambda x, c: (x * c,)), reference=reference)
+    assert report.verdict is Verdict.UNDECIDED
+    assert "Taylor's remainder has order 1" in report.findings[0].reason
+    assert counts(report, "Taylor's order") == [(1, 0)]
