@@ -18,7 +18,8 @@ _USE = {
     "stablehlo": "import jax.export, pathlib; {x64}probability = "
     "jax.export.deserialize(pathlib.Path({out}).read_bytes()).call(X)",
     "safetensors": "import safetensors.numpy; tensors = safetensors.numpy.load_file({out})",
-    "sklearn": "import skops.io; probabilities = skops.io.load({out}).predict_proba(X)",
+    "sklearn": "import skops.io; probabilities = skops.io.load({out}).predict_proba(X)"
+    "  # columns as in classes_, sorted",
     "json": "import jaxlr.export, pathlib; probability = "
     "jaxlr.export.from_json(pathlib.Path({out}).read_bytes()).probabilities(X)",
 }
@@ -94,5 +95,7 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
         raise ExportError(f"{out} is a folder: name a file in it (--out)")
     if out.name in FILES and (out.parent / CONFIG).is_file():
         raise ExportError(f"{out} belongs to a run: choose another file (--out)")
-    if out.exists() and not overwrite:
+    if out.exists() and not out.is_file():
+        raise ExportError(f"{out} is no ordinary file: choose another (--out)")
+    if (out.exists() or out.is_symlink()) and not overwrite:
         raise ExportError(f"{out} exists: choose another file (--out), or --overwrite it")
