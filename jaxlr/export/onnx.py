@@ -10,8 +10,8 @@ from jaxlr.export.parameters import centred, check_names
 from jaxlr.extras import extra
 from jaxlr.run import Model
 
-# The oldest opset in which each operator here has the form that it still has (Squeeze takes its axes
-# as an input), so that old runtimes read it too. IR 7 is of the same time.
+# The oldest opset in which each operator here has the form that it still has (Squeeze takes its
+# axes as an input), so that old runtimes read it too. IR 7 is of the same time.
 OPSET, IR = 13, 7
 _README = (
     "z = w . (x - mean) + b; probabilities (1 - sigma(z), sigma(z)) of labels 0 and 1, from "
@@ -65,10 +65,9 @@ def to_onnx(model: Model, dtype: Literal["float32", "float64"] = "float32") -> b
     Notes
     -----
     Opset 13: the oldest in which each operator has the form that it still has; onnxruntime has it
-    since 1.7. The operator Sigmoid is not used. onnxruntime computes it by a rational function that returns
-    exactly 0 from about z = -18.5 down, in float64 from -37; through the odds, both
-    probabilities keep their digits until they underflow. A value of X that is NaN gives the
-    probabilities NaN and label 0: a graph cannot refuse it.
+    since 1.7. The operator Sigmoid is not used: that of onnxruntime is 0 at z = -20 in float32, and
+    at -50 in float64. Through the odds both probabilities keep their digits until they underflow.
+    A value of X that is NaN gives the probabilities NaN and label 0: a graph cannot refuse it.
 
     Examples
     --------
