@@ -402,3 +402,12 @@ def test_a_file_is_replaced_where_that_is_asked_for(folder):
     (folder / "first.json").write_text("old")
     assert main(["export", "runs/first", "--to", "json", "--overwrite"]) == 0
     assert export.from_json((folder / "first.json").read_bytes()).labels == MODEL.labels
+
+
+def test_a_file_that_cannot_be_written_gets_one_message_and_leaves_nothing(folder, capsys):
+    before = listing(folder)
+    assert main(["export", "runs/first", "--to", "json", "--out", "x" * 254]) == 1
+    err = capsys.readouterr().err
+    assert "cannot be written: File name too long" in err
+    assert err.count("\n") == 1
+    assert listing(folder) == before

@@ -16,7 +16,7 @@ class Centred(NamedTuple):
     """Parameters of ``z = w . (x - mean) + b``: w and mean (d,), b (), in one type.
 
     Raw features far from zero (years, time stamps) cancel in ``w . x + b``: in float32 that
-    costs all digits, and ``x - mean`` costs none.
+    can cost all digits, and ``x - mean`` costs none.
     """
 
     w: np.ndarray

@@ -44,9 +44,9 @@ def to_stablehlo(model: Model, dtype: Literal["float32", "float64"] = "float32")
 
     Notes
     -----
-    The artifact holds no names: the columns of X are the features in the order of the model. It
-    needs no jaxlr to run; JAX promises to read it for half a year at least. To call one in
-    float64, enable JAX's 64-bit mode. ``deserialize(...).mlir_module()`` is its text.
+    The artifact holds no names: the columns of X are the features in the order of the model. To
+    run it takes JAX and flatbuffers, and no jaxlr; JAX promises to read it for half a year at
+    least. To call one in float64, enable JAX's 64-bit mode. ``deserialize(...).mlir_module()`` is its text.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def to_stablehlo(model: Model, dtype: Literal["float32", "float64"] = "float32")
     [0.5 1. ]
     """
     with extra("stablehlo"):
-        import flatbuffers  # noqa: F401  # jax.export asks for it only when it writes
+        import flatbuffers  # noqa: F401  # jax.export needs it, and JAX does not bring it
     w, b, mean = centred(model, dtype)
 
     def probabilities(X: Array) -> Array:
