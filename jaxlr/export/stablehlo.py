@@ -46,7 +46,8 @@ def to_stablehlo(model: Model, dtype: Literal["float32", "float64"] = "float32")
     -----
     The artifact holds no names: the columns of X are the features in the order of the model. To
     run it takes JAX and flatbuffers, and no jaxlr; JAX promises to read it for half a year at
-    least. To call one in float64, enable JAX's 64-bit mode. ``deserialize(...).mlir_module()`` is its text.
+    least. To call one in float64, enable JAX's 64-bit mode. ``deserialize(...).mlir_module()`` is
+    its text.
 
     Examples
     --------
