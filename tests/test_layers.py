@@ -23,7 +23,8 @@ ALLOWED = {
     "train": {"core", "shard", "batch"},
     "solve": {"core", "shard", "batch"},
     "run": {"core", "shard", "batch", "train", "solve", "check", "data", "extras"},
-    "cli": {"core", "shard", "batch", "train", "solve", "check", "data", "extras", "run"},
+    "export": {"core", "extras", "run"},
+    "cli": {"core", "shard", "batch", "train", "solve", "check", "data", "extras", "run", "export"},
 }
 AUTODIFF = {
     "grad", "value_and_grad", "vjp", "jvp", "linearize", "linear_transpose", "hessian",

@@ -8,6 +8,7 @@ from tyro.conf import subcommand
 
 from jaxlr.cli.check import Check
 from jaxlr.cli.explain import Explain
+from jaxlr.cli.export import Export
 from jaxlr.cli.fit import Cv, Fit
 from jaxlr.cli.predict import Predict
 from jaxlr.cli.show import print_error
@@ -26,6 +27,7 @@ def run(argv: Sequence[str]) -> int:
         | Annotated[Check, subcommand("check")]
         | Annotated[Explain, subcommand("explain")]
         | Annotated[Predict, subcommand("predict")]
+        | Annotated[Export, subcommand("export")]
     )
     command = tyro.cli(
         commands,  # pyright: ignore[reportArgumentType]
