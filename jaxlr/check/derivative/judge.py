@@ -2,27 +2,24 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
+from jaxlr.check.derivative.confirm import Confirmation, Doubt
 from jaxlr.check.derivative.laws import Laws
-from jaxlr.check.derivative.opinions import Decision, Question, decided, towards
+from jaxlr.check.derivative.opinions import Decision, decided
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point, Quantity
 from jaxlr.check.derivative.record import Key, Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
 from jaxlr.check.derivative.support import words
-from jaxlr.check.oracles import Reading, taylor
+from jaxlr.check.derivative.tally import Tally
 from jaxlr.check.report import Verdict
 
 _TRIED = 6  # bad comparisons of a leaf that are looked into until one is decided
-_CONFIRMED = 6  # points at which second derivatives are confirmed
-_RELATIVE = 1e-9  # of the sum of absolute terms, between autodiff and a second oracle
 _SEARCHED = 24  # coordinates in which a disagreement of oracles is looked for
 
 
@@ -41,7 +38,7 @@ class Judge:
 
     def __init__(self, programs: Programs, tolerance: Tolerance, confirmations: int) -> None:
         self.programs, self.tolerance = programs, tolerance
-        self.records, self.laws = Records(), Laws()
+        self.records, self.laws, self.tally = Records(), Laws(), Tally()
         self.findings: list[Finding] = []
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
@@ -50,12 +47,9 @@ class Judge:
         self.unknown: Counter[str] = Counter()
         self.places: list[Place] = []
         self.given: dict[tuple[Quantity, str, int | None], Point] = {}
-        self._confirmations = {"gradient": confirmations, "second": min(confirmations, _CONFIRMED)}
-        self._confirmed: Counter[str] = Counter()
+        self._confirmation = Confirmation(programs, self.tally, confirmations)
         self._settled: set[Any] = set()
         self._verdicts: dict[Key, set[Verdict]] = {}
-        self._oracles: dict[str, Counter[str]] = {}
-        self._why: dict[str, Counter[str]] = {}
 
     def walk(self, leg: Leg) -> None:
         """Compare at every point of a leg."""
@@ -75,8 +69,8 @@ class Judge:
                 self.records.add(comparison)
                 if np.isnan(comparison.truth).any():
                     self.unknown[probe.name] += 1
-            if leg.mode == "jit":
-                self._confirm(leg.quantity, made)
+            if leg.mode == "jit" and (doubt := self._confirmation.ask(leg.quantity, made)):
+                self._resolve(doubt)
 
     def _refused(self, leg: Leg, error: Exception) -> None:
         """Note a mode that the function does not take; a number of rows is a fault of its rule."""
@@ -111,33 +105,10 @@ class Judge:
     def oracles(self) -> tuple[Oracle, ...]:
         """How often each oracle was asked."""
         first = Oracle("autodiff, float64", self.records.comparisons, self._agreeing(), 0)
-        return (
-            Oracle("structure", 1, 1, 0),
-            *self.laws.oracles(),
-            first,
-            *(
-                Oracle(
-                    name, sum(counts.values()), counts["agreed"], counts["refused"],
-                    dict(sorted(self._why[name].items())),
-                )
-                for name, counts in self._oracles.items()
-            ),
-        )  # fmt: skip
+        return (Oracle("structure", 1, 1, 0), *self.laws.oracles(), first, *self.tally.oracles())
 
     def _agreeing(self) -> int:
         return self.records.comparisons - sum(r.off for r in self.records.all.values())
-
-    def count(self, reading: Reading, truth: float, slack: float) -> None:
-        """Note what an oracle said beside autodiff."""
-        agrees = not reading.refused and abs(reading.value - truth) <= reading.error + slack
-        self._count(reading.oracle, reading.refused, agrees)
-
-    def _count(self, oracle: str, refused: str, agrees: bool) -> None:
-        counts = self._oracles.setdefault(oracle, Counter())
-        why = self._why.setdefault(oracle, Counter())
-        counts["refused" if refused else "agreed" if agrees else "disagreed"] += 1
-        if refused:
-            why[refused] += 1
 
     def _look_into(self, record: Record, group: Sequence[Comparison]) -> None:
         """Decide about numbers of one leaf that are off, until one is wrong beyond doubt."""
@@ -163,7 +134,7 @@ class Judge:
     def _decide(self, made: Comparison, index: int) -> Decision:
         decision = decided(self.programs, made, index)
         for reading in decision.readings:
-            self.count(
+            self.tally.count(
                 reading, float(made.truth.ravel()[index]), float(made.allowed.ravel()[index])
             )
         return decision
@@ -210,42 +181,9 @@ class Judge:
                 f"{_input(made.place)}: {truth:.9g} instead of {decision.truth:.9g}"
             ] += 1
 
-    def _confirm(self, quantity: Quantity, made: Sequence[Comparison]) -> None:
-        """Ask second oracles whether autodiff is right, along a random direction."""
-        kind = quantity.__name__
-        if self._confirmed[kind] >= self._confirmations.get(kind, 0):
-            return
-        leaves = [c for c in made if c.kind == kind]
-        if any(c.bad.any() for c in made) or not all(np.isfinite(c.truth).all() for c in leaves):
-            return
-        self._confirmed[kind] += 1
-        rng = np.random.default_rng(self._confirmed[kind])
-        along = [rng.choice([-1.0, 1.0], c.truth.shape) for c in leaves]
-        terms = [c.truth * v for c, v in zip(leaves, along, strict=True)]
-        truth = float(sum(np.sum(v) for v in terms))
-        slack = _RELATIVE * float(sum(np.sum(abs(v)) for v in terms))
-        asked = towards(self.programs, leaves[0].place, kind, along)
-        first = self._confirmed[kind] == 1  # the whole ladder once
-        for reading in islice(asked.ask(), None if first else 1):
-            self.count(reading, truth, slack)
-            if not reading.refused and abs(reading.value - truth) > reading.error + slack:
-                says = f"{reading.oracle} {reading.value:.9g} +- {reading.error:.1g}"
-                self._disagreement(leaves, truth, says)
-                return
-        if first and kind == "gradient":
-            self._confirm_order(leaves, asked, truth)
-
-    def _confirm_order(self, leaves: list[Comparison], asked: Question, slope: float) -> None:
-        """Ask Taylor's test whether autodiff's slope leaves a remainder of second order."""
-        with jax.enable_x64(True):
-            found = taylor.order(asked.scalar, asked.x, asked.directions[0], slope)
-        self._count("Taylor's order", found.refused, found.passes)
-        if not (found.refused or found.passes):
-            self._disagreement(leaves, slope, f"Taylor's remainder has order {found.order:.2g}")
-
-    def _disagreement(self, leaves: list[Comparison], truth: float, says: str) -> None:
+    def _resolve(self, doubt: Doubt) -> None:
         """Find out who is right, where a second oracle is not of autodiff's and the hand's mind."""
-        for made in leaves:
+        for made in doubt.leaves:
             for index in range(min(made.truth.size, _SEARCHED)):
                 decision = self._decide(made, index)
                 if decision.kink:
@@ -254,12 +192,11 @@ class Judge:
                 if decision.reference_wrong and decision.verdict is Verdict.WRONG:
                     self.findings.append(self._finding(made, index, decision, 0))
                     return
-        made = leaves[0]
+        made, truth = doubt.leaves[0], doubt.truth
         self.findings.append(
             Finding(
                 Verdict.UNDECIDED, made.kind, f"{made.name} along a direction", truth, truth,
-                np.nan, 0.0, str(made.place),
-                f"autodiff says {truth:.9g}, {says}",
+                np.nan, 0.0, str(made.place), f"autodiff says {truth:.9g}, {doubt.says}",
             )
         )  # fmt: skip
 

@@ -1,0 +1,77 @@
+"""Is autodiff right where nothing is off? Second oracles are asked along a random direction."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.opinions import Question, towards
+from jaxlr.check.derivative.programs import Programs
+from jaxlr.check.derivative.quantities import Quantity
+from jaxlr.check.derivative.tally import Tally
+from jaxlr.check.oracles import taylor
+
+_SECOND = 6  # points at which second derivatives are confirmed
+_RELATIVE = 1e-9  # of the sum of absolute terms, between autodiff and a second oracle
+
+
+class Doubt(NamedTuple):
+    """A second oracle contradicts autodiff and the hand, which agree on ``truth``."""
+
+    leaves: list[Comparison]
+    truth: float
+    says: str
+
+
+class Confirmation:
+    """Asks the cheapest oracle at so many points, and at the first of them the whole ladder.
+
+    Parameters
+    ----------
+    programs : Programs
+        The function and its reference.
+    tally : Tally
+        Where the answers are counted.
+    points : int
+        At which autodiff is to be confirmed.
+    """
+
+    def __init__(self, programs: Programs, tally: Tally, points: int) -> None:
+        self._programs, self._tally = programs, tally
+        self._wanted = {"gradient": points, "second": min(points, _SECOND)}
+        self._done: Counter[str] = Counter()
+
+    def ask(self, quantity: Quantity, made: Sequence[Comparison]) -> Doubt | None:
+        """Ask at one point, if it is one of so many and nothing is off there."""
+        kind = quantity.__name__
+        if self._done[kind] >= self._wanted.get(kind, 0):
+            return None
+        leaves = [c for c in made if c.kind == kind]
+        if any(c.bad.any() for c in made) or not all(np.isfinite(c.truth).all() for c in leaves):
+            return None
+        self._done[kind] += 1
+        rng = np.random.default_rng(self._done[kind])
+        along = [rng.choice([-1.0, 1.0], c.truth.shape) for c in leaves]
+        terms = [c.truth * v for c, v in zip(leaves, along, strict=True)]
+        truth = float(sum(np.sum(v) for v in terms))
+        slack = _RELATIVE * float(sum(np.sum(abs(v)) for v in terms))
+        asked = towards(self._programs, leaves[0].place, kind, along)
+        first = self._done[kind] == 1
+        for reading in islice(asked.ask(), None if first else 1):
+            if self._tally.count(reading, truth, slack):
+                return Doubt(
+                    leaves, truth, f"{reading.oracle} {reading.value:.9g} +- {reading.error:.1g}"
+                )
+        return self._order(leaves, asked, truth) if first and kind == "gradient" else None
+
+    def _order(self, leaves: list[Comparison], asked: Question, slope: float) -> Doubt | None:
+        """Ask Taylor's test whether autodiff's slope leaves a remainder of second order."""
+        with jax.enable_x64(True):
+            found = taylor.order(asked.scalar, asked.x, asked.directions[0], slope)
+        if not self._tally.add("Taylor's order", found.passes, found.refused):
+            return None
+        return Doubt(leaves, slope, f"Taylor's remainder has order {found.order:.2g}")
