@@ -14,6 +14,7 @@ from zoo.oracle import true_nodes as zoo_nodes
 from zoo.probes import probes
 from zoo.witness import witness
 
+from jaxlr.check import check_derivatives
 from jaxlr.check.graph import body, expected_nodes, left_out, locate, rules, true_nodes
 
 EVERY = 1 if "ZOO" in os.environ else 120  # fault; with ZOO=all in the environment, each of them
@@ -472,3 +473,19 @@ def test_the_culprit_of_a_fault_is_named():
             misses.append((fault.id, wrong))
     assert seen >= 0.95 * len(some)
     assert len(misses) <= 0.05 * seen, misses
+
+
+def test_nodes_of_a_function_of_star_args_are_allowed_what_their_terms_allow():
+    def product(*args):
+        return args[0] * name(args[1], "z")
+
+    f = jax.custom_vjp(product)
+    f.defvjp(lambda *args: (product(*args), args), lambda r, c: (c * r[1], c * r[0]))
+    nodes = {"d0": lambda a, b, c: c * b, "dz": lambda a, b, c: c * a, "d1": lambda a, b, c: c * a}
+    report = check_derivatives(
+        f, jnp.array([1.5, -2.0]), jnp.array([3.0, 0.5]), level="quick",
+        nodes=lambda *given: {key: node(*given) for key, node in nodes.items()},
+    )  # fmt: skip
+    assert report
+    assert {n.name for n in report.nodes} == {"out", "d0", "d1"}
+    assert {c.node: c.status for c in report.culprits} == dict.fromkeys(nodes, "right")

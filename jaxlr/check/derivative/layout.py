@@ -1,6 +1,5 @@
 """The arguments of a function: which of their leaves move, and how to call it with others."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlr.check.graph.body import is_array
+from jaxlr.check.graph.nodes import argument_names
 
 PyTree = Any
 
@@ -82,7 +82,7 @@ def layout(
     """Sort the leaves of ``args``: their layout, the floating-point ones, the other arrays."""
     chosen = range(len(args)) if argnums is None else argnums
     found, tree = jax.tree_util.tree_flatten_with_path(args)
-    names = _argument_names(f, len(args))
+    names = argument_names(f, len(args))
     floats, others, static = [], [], []
     for i, (path, leaf) in enumerate(found):
         number = path[0].idx
@@ -114,16 +114,6 @@ def layout(
         tuple(number for _, _, number, _ in floats),
     )
     return made, [v for *_, v in floats], [v for _, v in others]
-
-
-def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    named = [p.name for p in parameters if p.kind in plain]
-    return [named[i] if i < len(named) else f"arg{i}" for i in range(count)]
 
 
 def _is_floating(v: Any) -> bool:
