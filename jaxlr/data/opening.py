@@ -75,8 +75,8 @@ def open_stream(
     memory : int, optional
         Bytes that the blocks may take together, 64 MiB without it: one that is used, one that
         waits in a `prefetch` of depth 1, one that is being made, and the batches it is made
-        from. Beside these, Parquet needs the compressed bytes of the row group being read and a
-        page (1 MiB or less, as a rule) of each column; CSV a few pieces of text of up to 1 MiB,
+        from. Beside these, Parquet needs a page (1 MiB or less, as a rule) of each column,
+        packed and unpacked, and of a URL the bytes of a row group; CSV a few pieces of text of up to 1 MiB,
         and 16 bytes for each piece that the file has; one row, where a row is larger than that.
 
     Raises

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxlr.data.errors import DataError
 from jaxlr.data.sources import arrays, csv, parquet, svmlight
 from jaxlr.data.sources.base import Batch, Source, Where
-from jaxlr.data.sources.places import is_url
+from jaxlr.data.sources.places import is_folder, is_url
 
 __all__ = ["FORMATS", "Batch", "Source", "Where", "is_url", "open_source"]
 
@@ -62,8 +62,8 @@ def open_source(
 
 
 def _form(path: str | Path) -> str:
-    name = str(path).lower()
+    name = str(path).lower().rstrip("/")
     for form, endings in _ENDINGS.items():
         if name.endswith(endings):
-            return form
-    return "parquet" if Path(path).is_dir() or name.endswith("/") else "csv"
+            return form  # also of a folder: Spark writes folders called rows.parquet
+    return "parquet" if is_folder(path) else "csv"

@@ -83,8 +83,7 @@ class Source(ABC):
 
     def pick(self, names: Sequence[str], rows: int, index: np.ndarray) -> Iterator[Batch]:
         """Read the rows of these numbers, which rise, in one pass at most."""
-        cuts = np.flatnonzero(np.diff(index) > rows) + 1 if self.seeks else []
-        for run in np.split(index, cuts):
+        for run in np.split(index, self._cuts(index, rows)):
             for batch in self.batches(names, rows, int(run[0])):
                 at = batch.where.at
                 inside = run[np.searchsorted(run, at[0]) : np.searchsorted(run, at[-1] + 1)]
@@ -92,3 +91,7 @@ class Source(ABC):
                     yield batch.pick(inside - at[0])
                 if at[-1] >= run[-1]:
                     break
+
+    def _cuts(self, index: np.ndarray, rows: int) -> np.ndarray:
+        """Where between these rows to seek the next one, instead of reading up to it."""
+        return np.flatnonzero(np.diff(index) > (rows if self.seeks else np.inf)) + 1

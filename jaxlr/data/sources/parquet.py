@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 ENDINGS = (".parquet", ".pq")
+_BUFFER = 1 << 16  # bytes
 
 
 class _Part(NamedTuple):
@@ -32,7 +33,7 @@ class ParquetSource(Source):
     """Rows of Parquet files.
 
     Only what is being decoded is in memory: the batch, and of each column that is read one page
-    (1 MiB unless the writer said otherwise) and the compressed bytes of its row group.
+    (1 MiB unless the writer said otherwise); of a URL, also its bytes in the row group.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -62,6 +63,11 @@ class ParquetSource(Source):
                     at += batch.num_rows
                     if skip < batch.num_rows:
                         yield TableBatch(batch, where).pick(slice(skip, None))
+
+    def _cuts(self, index: np.ndarray, rows: int) -> np.ndarray:
+        """Where a row group without a row that is wanted lies between."""
+        ends = np.concatenate([part.first + part.ends for part in self._parts])
+        return np.flatnonzero(np.diff(np.searchsorted(ends, index, side="right")) > 1) + 1
 
     def _add(self, file: File, before: dict[str, str]) -> dict[str, str]:
         with _open(file) as opened:
@@ -114,8 +120,10 @@ def _open(file: File) -> "Iterator[parquet.ParquetFile]":
 
     with readable(file.path):
         try:
-            source = file.path if file.system is None else pa.PythonFile(file.open(), mode="r")
-            with parquet.ParquetFile(source, pre_buffer=False) as opened:
+            here = file.system is None
+            source = file.path if here else pa.PythonFile(file.open(), mode="r")
+            buffer = _BUFFER if here else 0  # from afar, a column of a row group at once
+            with parquet.ParquetFile(source, pre_buffer=False, buffer_size=buffer) as opened:
                 yield opened
         except pa.ArrowException as error:
             raise DataError(f"{file.path}: damaged, or no Parquet file: {error}") from error

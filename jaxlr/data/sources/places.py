@@ -44,6 +44,14 @@ def is_url(path: str | Path) -> bool:
     return _URL.match(str(path)) is not None
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder, here or where fsspec looks."""
+    if not is_url(path):
+        return Path(path).is_dir()
+    system, inside = _system_of(str(path))
+    return system.isdir(inside)
+
+
 @contextmanager
 def readable(path: str) -> Iterator[None]:
     """Say which file it is that the system does not read."""
@@ -102,16 +110,20 @@ def _shown(path: Path, folder: Path) -> bool:
     return not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
 
 
-def _in_system(url: str) -> File | list[File] | None:
+def _system_of(url: str) -> tuple[Any, str]:
     with extra("data"):
         import fsspec
     protocol = re.split("://|::", url)[0]
     try:
-        system, inside = fsspec.core.url_to_fs(url)
+        return fsspec.core.url_to_fs(url)
     except ValueError as error:
-        raise DataError(f"{url}: fsspec knows no protocol {protocol!r}") from error
+        raise DataError(f"{url}: fsspec does not read it ({protocol!r}): {error}") from error
     except ImportError as error:
         raise DataError(f"{url}: fsspec needs another package for {protocol!r}: {error}") from error
+
+
+def _in_system(url: str) -> File | list[File] | None:
+    system, inside = _system_of(url)
     if system.isfile(inside):
         return File(url, system, inside)
     if not system.isdir(inside):
