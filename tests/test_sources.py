@@ -208,7 +208,7 @@ def test_a_url_of_fsspec_is_read(rows):
         (block,) = data.open_stream(url, target="y", dtype=np.float64).blocks()
         np.testing.assert_array_equal(block.X[:, 0], rows[0][:, 0])
         assert data.absolute(url) == url
-    with pytest.raises(data.DataError, match="memory://jaxlr/none.csv: no such file$"):
+    with pytest.raises(data.DataError, match=r"memory://jaxlr/none.csv: no such file$"):
         data.open_stream("memory://jaxlr/none.csv", target="y")
 
 

@@ -19,8 +19,8 @@ TEXT = """age,city,zip,flag,won
 SETTINGS = dict(
     target="won", categorical={"city": "onehot", "zip": 8}, missing={"age": "mean", "city": "mean"}
 )
-# CRC-32 of 0150, 0200 and 0300 as `gzip -l -v` shows them: 0xa9c1f54f, ... modulo 8
-BUCKETS = {"0150": 0, "0200": 0, "0300": 0}
+# CRC-32 as gzip writes it behind each of these texts, modulo 8.
+BUCKETS = {"0150": 1882085888 % 8, "0200": 253693980 % 8, "0300": 249395755 % 8}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_columns_become_numbers_flags_levels_and_buckets(path):
     numbers, city, hashed, flags = np.split(rows.X, [2, 4, 12], axis=1)
     assert numbers.tolist() == [[30, 1], [40, 0], [50, 1], [40, 1]]
     assert city.tolist() == [[1, 0], [0, 1], [1, 0], [0, 0]]
-    assert hashed.argmax(1).tolist() == [BUCKETS[zip] for zip in ("0150", "0200", "0150", "0300")]
+    assert hashed.argmax(1).tolist() == [BUCKETS[code] for code in ("0150", "0200", "0150", "0300")]
     assert hashed.sum(1).tolist() == [1, 1, 1, 1]
     assert flags.tolist() == [[0, 0], [1, 0], [0, 0], [0, 1]]
     assert rows.labels == ("no", "yes")
@@ -71,9 +71,7 @@ def test_one_hot_is_that_of_scikit_learn(tmp_path):
     rows = data.load(tmp_path / "a.parquet", target="y", categorical=["v"])
     theirs = OneHotEncoder(sparse_output=False).fit(values[:, None])
     np.testing.assert_array_equal(rows.X, theirs.transform(values[:, None]))
-    assert rows.features == tuple(theirs.get_feature_names_out(["v"])) or rows.features == tuple(
-        f"v={level}" for level in theirs.categories_[0]
-    )
+    assert rows.features == tuple(f"v={level}" for level in theirs.categories_[0])
 
 
 def test_an_encoding_reads_other_rows_alike(path, tmp_path):
@@ -128,13 +126,25 @@ def test_labels_of_other_rows_are_those_of_training(tmp_path, case):
     assert data.load(second, encoding=encoding).y.tolist() == y
 
 
-@pytest.mark.parametrize(("text", "value"), [("c", "'c'"), ("b\n2", "'2'")])
-def test_a_label_that_was_not_there_in_training_is_refused(tmp_path, text, value):
-    encoding = data.open_stream(write(tmp_path / "a.csv", "x,y\n1,a\n2,b\n"), target="y").encoding
-    row = text.count("\n") + 2
-    other = write(tmp_path / "b.csv", f"x,y\n1,a\n2,{text}\n".replace("\n2\n", "\n2,2\n"))
-    with pytest.raises(data.DataError, match=f"holds {value} in row {row}, which is not one of"):
-        data.load(other, encoding=encoding)
+REFUSED = {
+    "text": ("a,b", "a,c", "holds 'c' in row 2, which is not one of 'a', 'b'"),
+    "number": ("-1,1", "1,0", "holds '0.0' in row 2, which is not one of '-1', '1'"),
+    "soft": ("0,1", "0.5,1.5", "holds '1.5' in row 2, which is not a number between 0 and 1"),
+    "text for numbers": ("0,1", "no,yes", "holds text, and the labels are '0', '1' as numbers"),
+    "numbers for text": ("no,yes", "0,1", "holds numbers, and the labels are 'no', 'yes' as text"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_label_that_was_not_there_in_training_is_refused(tmp_path, case):
+    *texts, message = REFUSED[case]
+    first, second = (
+        write(tmp_path / f"{i}.csv", "x,y\n" + "".join(f"1,{v}\n" for v in text.split(",")))
+        for i, text in enumerate(texts)
+    )
+    encoding = data.open_stream(first, target="y").encoding
+    with pytest.raises(data.DataError, match=message):
+        data.load(second, encoding=encoding)
 
 
 def test_a_constant_fills_gaps_and_categories_need_no_fill(tmp_path):
@@ -159,15 +169,15 @@ def test_gaps_that_training_had_none_of_are_filled_without_a_mark(tmp_path):
 
 
 def test_nan_counts_as_no_value(tmp_path):
-    parquet.write_table(
-        pa.table({"a": [1.0, np.nan, 4.0], "y": [0, 1, 1]}), tmp_path / "a.parquet"
-    )
+    parquet.write_table(pa.table({"a": [1.0, np.nan, 4.0], "y": [0, 1, 1]}), tmp_path / "a.parquet")
     rows = data.load(tmp_path / "a.parquet", target="y", missing=0.0)
     assert rows.X.tolist() == [[1, 0], [0, 1], [4, 0]]
 
 
 def record(path, **changes):
-    return json.dumps({**json.loads(data.open_stream(path, **SETTINGS).encoding.to_json()), **changes})
+    return json.dumps(
+        {**json.loads(data.open_stream(path, **SETTINGS).encoding.to_json()), **changes}
+    )
 
 
 NUMBER = {"name": "a", "fill": None, "flagged": False}

@@ -1,5 +1,6 @@
 """Rows of a source, by an encoding, as X, y and weights."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -140,11 +141,14 @@ class Encoder:
         )
 
 
-def match(encoding: Encoding, source: Source, ignore: tuple[str, ...] = ()) -> None:
+def match(
+    encoding: Encoding, source: Source, *, labelled: bool = True, ignore: Collection[str] = ()
+) -> None:
     """Refuse a source without the columns of an encoding, or with others it does not know."""
     known = {*encoding.exclude, *ignore, encoding.target, encoding.weight}
-    known |= {source.target, source.weight}
-    present(source.path, encoding.columns, source.columns)
+    labels = (encoding.target, encoding.weight) if labelled else ()
+    needed = [*encoding.columns, *(name for name in labels if name is not None)]
+    present(source.path, needed, source.columns)
     unknown = [name for name in source.columns if name not in {*encoding.columns, *known}]
     if unknown:
         raise DataError(

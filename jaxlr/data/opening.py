@@ -76,8 +76,8 @@ def open_stream(
         Bytes that the blocks may take together, 64 MiB without it: one that is used, one that
         waits in a `prefetch` of depth 1, one that is being made, and the batches it is made
         from. Beside these, Parquet needs a page (1 MiB or less, as a rule) of each column,
-        packed and unpacked, and of a URL the bytes of a row group; CSV a few pieces of text of up to 1 MiB,
-        and 16 bytes for each piece that the file has; one row, where a row is larger than that.
+        packed and unpacked, and of a URL the bytes of a row group; CSV a few pieces of text of
+        up to 1 MiB, and some bytes for each piece that the file has. A block has a row at least.
 
     Raises
     ------
@@ -105,7 +105,15 @@ def open_stream(
         Stream, dtype=dtype, block_rows=_positive(block_rows, "block_rows"), memory=memory
     )
     if encoding is not None:
-        source = open_encoded(path, encoding, form, target=target, weight=weight, exclude=exclude)
+        source, encoding = open_encoded(
+            path,
+            encoding,
+            form,
+            target=target,
+            weight=weight,
+            exclude=exclude,
+            labelled=labelled,
+        )
         return make(source, encoding, labelled=labelled)
     settings = Settings(target, positive, weight, columns, exclude, categorical, missing, unknown)
     source, plan = open_planned(path, form, settings)
@@ -122,7 +130,8 @@ def open_planned(path: str | Path, form: str | None, settings: Settings) -> tupl
         path, form, target=settings.target, weight=settings.weight, ignore=settings.exclude
     )
     plan = resolve(source, settings)
-    source.as_text([*plan.categories])
+    weights = [] if plan.weight is None else [plan.weight]
+    source.expect([*plan.numbers, *weights], [*plan.categories])
     return source, plan
 
 
@@ -134,14 +143,18 @@ def open_encoded(
     target: str | None = None,
     weight: str | None = None,
     exclude: Collection[str] = (),
-) -> Source:
-    """Open a source to be read by an encoding."""
+    labelled: bool = True,
+) -> tuple[Source, Encoding]:
+    """Open a source to be read by an encoding, in which labels are called as they are there."""
     ignore = {*exclude, *encoding.exclude}
     columns = encoding.columns
     source = open_source(path, form, target=target, weight=weight, ignore=ignore, columns=columns)
-    match(encoding, source, tuple(exclude))
-    source.as_text([column.name for column in encoding.categories])
-    return source
+    encoding = encoding._replace(
+        target=source.target or encoding.target, weight=source.weight or encoding.weight
+    )
+    match(encoding, source, labelled=labelled, ignore=exclude)
+    source.expect([c.name for c in encoding.numbers], [c.name for c in encoding.categories])
+    return source, encoding
 
 
 def _positive(value: int | None, name: str) -> int | None:

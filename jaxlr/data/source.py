@@ -75,7 +75,9 @@ def load(
             )
         return breast_cancer(positive=positive, dtype=dtype)
     if encoding is not None:
-        opened = open_encoded(source, encoding, form, target=target, weight=weight, exclude=exclude)
+        opened, encoding = open_encoded(
+            source, encoding, form, target=target, weight=weight, exclude=exclude
+        )
         encoder = Encoder(encoding, dtype)
         batches = [*opened.batches(encoder.read, _BATCH_ROWS)]
     else:
@@ -103,7 +105,7 @@ def read_features(
         If one of the columns is missing, or another is there that is not in ``ignore``.
     """
     encoding = Encoding(tuple(Number(name) for name in features))
-    opened = open_encoded(path, encoding, exclude=ignore)
+    opened, encoding = open_encoded(path, encoding, exclude=ignore, labelled=False)
     encoder = Encoder(encoding, dtype, labelled=False)
     batches = [*opened.batches(encoder.read, _BATCH_ROWS)]
     return _written(batches, encoder).X

@@ -71,8 +71,8 @@ class Source(ABC):
     target: str | None = None
     weight: str | None = None
 
-    def as_text(self, names: Sequence[str]) -> None:  # noqa: B027, most formats say what is text
-        """Give these columns as they are spelled, where the format leaves that open."""
+    def expect(self, numbers: Sequence[str], texts: Sequence[str]) -> None:  # noqa: B027
+        """Take columns as numbers, or as they are spelled, where the format leaves that open."""
 
     @abstractmethod
     def batches(self, names: Sequence[str], rows: int, start: int = 0) -> Iterator[Batch]:

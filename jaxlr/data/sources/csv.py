@@ -66,11 +66,12 @@ class CsvSource(Source):
         """Whether the places of all rows are known."""
         return self.n is not None
 
-    def as_text(self, names: Sequence[str]) -> None:
-        """Read these columns as text: categories keep their spelling."""
+    def expect(self, numbers: Sequence[str], texts: Sequence[str]) -> None:
+        """Read columns as numbers (or booleans, as they are), or as they are spelled."""
         import pyarrow as pa
 
-        self.types |= {name: pa.string() for name in names}
+        self.types |= {n: pa.float64() for n in numbers if not pa.types.is_boolean(self.types[n])}
+        self.types |= {name: pa.string() for name in texts}
 
     def batches(self, names: Sequence[str], rows: int, start: int = 0) -> Iterator[TableBatch]:
         """Give the rows from ``start`` on, a piece of text at a time."""

@@ -88,9 +88,9 @@ def explain(
                 )
             if word and pa.types.is_floating(types[name]) and not _reads_as_number(word):
                 return DataError(
-                    f"{path}: column {name!r} holds {word!r} {where}, no number, and the rows "
-                    "above hold numbers. Turn it into one, make the column categorical, or leave "
-                    f"it out (--exclude {name!r})"
+                    f"{path}: column {name!r} holds {word!r} {where}, no number. Turn it "
+                    "into one, make the column categorical, or leave it out "
+                    f"(--exclude {name!r})"
                 )
     return DataError(f"{path}: not readable as CSV below row {before}: {error}")
 
