@@ -221,6 +221,14 @@ def test_columns_are_chosen_by_name(files):
     assert data.load(path, target="y").features[-1] == "s"  # no weight without being asked
 
 
+def test_the_index_of_pandas_is_no_column_and_points_in_names_are_taken_as_they_are(tmp_path):
+    names = ["a.b", "__index_level_0__", "y"]
+    columns = [pa.array([3.0, 4.0]), pa.array([0, 1]), pa.array([0, 1])]
+    parquet.write_table(pa.Table.from_arrays(columns, names), tmp_path / "a.parquet")
+    rows = data.load(tmp_path / "a.parquet", target="y")
+    assert (rows.features, rows.X.tolist()) == (("a.b",), [[3], [4]])
+
+
 def test_libsvm_counts_columns_from_0_where_there_is_a_0(tmp_path):
     path = tmp_path / "a.svm"
     path.write_text("+1 0:2 3:1.5\n-1 1:1 # a comment\n\n1 3:4\n")

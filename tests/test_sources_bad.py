@@ -175,6 +175,17 @@ def _number_of_python_only(folder):
     return text(folder / "rows.csv", LONG + "1,1_0,s\n")
 
 
+@bad(r"rows.csv: its lines end with \\r alone")
+def _lines_of_an_old_kind(folder):
+    return text(folder / "rows.csv", "a,y\r1,r\r2,s\r")
+
+
+@bad(r"rows.csv: no such file")
+def _pipe(folder):
+    os.mkfifo(folder / "rows.csv")
+    return folder / "rows.csv"
+
+
 @bad(r"rows.csv: not readable as CSV: Empty CSV file")
 def _empty_file(folder):
     return text(folder / "rows.csv", "")

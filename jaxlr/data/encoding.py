@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jaxlr.data.errors import DataError, listed
 
 _FORMAT = "jaxlr encoding 1"
+MOST_BUCKETS = 1 << 24
 
 
 class Number(NamedTuple):
@@ -172,7 +173,7 @@ _LEVELS = {"name": (str,), "levels": (int, list), "gaps": (bool,), "flagged": (b
 def _category(record: Any) -> Category:
     category = Category(**_typed(record, _LEVELS))
     if isinstance(category.levels, int):
-        if not 0 < category.levels <= 1 << 24:
+        if not 0 < category.levels <= MOST_BUCKETS:
             raise ValueError(f"{category.levels} buckets")
         return category
     return category._replace(levels=_texts(category.levels))

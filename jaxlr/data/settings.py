@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from jaxlr.data.encoding import MOST_BUCKETS
 from jaxlr.data.errors import DataError, listed
 from jaxlr.data.sources import Source
 
 Categorical = Collection[str] | Mapping[str, str | int]
 Missing = str | float | Mapping[str, str | float]
-_MOST_BUCKETS = 1 << 24
 
 
 class Settings(NamedTuple):
@@ -99,10 +99,10 @@ def present(path: str, wanted: Collection[str], names: Collection[str]) -> None:
 def _categories(given: Categorical, path: str) -> dict[str, int | None]:
     kinds = given if isinstance(given, Mapping) else dict.fromkeys(given, "onehot")
     for name, kind in kinds.items():
-        if kind != "onehot" and not (type(kind) is int and 0 < kind <= _MOST_BUCKETS):
+        if kind != "onehot" and not (type(kind) is int and 0 < kind <= MOST_BUCKETS):
             raise DataError(
                 f"{path}: column {name!r} is categorical as {kind!r}; it can be 'onehot', or a "
-                f"number of buckets from 1 to {_MOST_BUCKETS} to hash into"
+                f"number of buckets from 1 to {MOST_BUCKETS} to hash into"
             )
     return {name: kind if isinstance(kind, int) else None for name, kind in kinds.items()}
 

@@ -68,7 +68,7 @@ def load(
     ((569, 30), ('malignant', 'benign'))
     """
     if _is_built_in(source):
-        if target or exclude:
+        if target or weight or columns or exclude or categorical or form or encoding:
             raise DataError(
                 f"the built-in {BUILT_IN} has its own target and features. To use a file, name "
                 "it: jaxlr train FILE --target COLUMN"

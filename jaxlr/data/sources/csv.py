@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ENDINGS = (".csv",)
 _PIECE = 1 << 20  # bytes: pyarrow parses pieces of 1 MiB twice as fast as those of 4 MiB
 _SMALLEST = 1 << 14
+_LONGEST_HEADER = 1 << 24
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -42,14 +43,15 @@ class CsvSource(Source):
             raise DataError(f"{path}: a folder is read as Parquet; of CSV, name one file")
         with readable(self.path), closing(self.file.open()) as file:
             header = _header(file)
+            _check_header_line(header, self.path)
             self._starts = [(0, file.tell())]  # of pieces: number of the first row, and byte
             text = file.read(_PIECE) + file.readline()
-        _check_header_line(header, self.path)
         sample = sample_of(header + text, self.path)
         self.columns = tuple(_names(sample, self.path))
         _check_names(self.columns, ignore, self.path)
         if not text.strip():
             raise DataError(f"{self.path}: there is no row below the header")
+        self.seeks = False
         self._bytes_per_row = len(text) / max(1, sample.num_rows)
         number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
         self.types = {
@@ -60,11 +62,6 @@ class CsvSource(Source):
             else pa.string()
             for name, kind in zip(self.columns, sample.schema.types, strict=True)
         }
-
-    @property
-    def seeks(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the places of all rows are known."""
-        return self.n is not None
 
     def expect(self, numbers: Sequence[str], texts: Sequence[str]) -> None:
         """Read columns as numbers (or booleans, as they are), or as they are spelled."""
@@ -88,7 +85,7 @@ class CsvSource(Source):
                 if row > start:
                     batch = TableBatch(table, Where(self.path, range(first, row)))
                     yield batch.pick(slice(max(0, start - first), None))
-        self.n = row
+        self.n, self.seeks = row, True  # all starts are known
 
     def _tables(
         self, start: int, names: Sequence[str], rows: int
@@ -126,7 +123,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _header(file: BinaryIO) -> bytes:
-    while (line := file.readline()) and not line.strip():
+    while (line := file.readline(_LONGEST_HEADER)) and not line.strip():
         pass
     return line
 
@@ -135,6 +132,8 @@ def _check_header_line(line: bytes, path: str) -> None:
     """Refuse what reads as one column only because it is no CSV file in UTF-8."""
     if line.startswith(_BYTE_ORDER_MARKS) or b"\0" in line:
         raise DataError(f"{path}: this is UTF-16, or no text: save the file as CSV in UTF-8")
+    if b"\r" in line.rstrip(b"\r\n"):
+        raise DataError(f"{path}: its lines end with \\r alone: save the file with \\n or \\r\\n")
     for separator, name in ((b";", "semicolons"), (b"\t", "tabs")):
         if separator in line and b"," not in line:
             raise DataError(

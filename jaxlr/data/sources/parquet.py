@@ -1,5 +1,6 @@
 """Parquet: one file or a folder of them, read by row groups from any row on."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".parquet", ".pq")
 _BUFFER = 1 << 16  # bytes
+_INDEX = re.compile(r"__index_level_\d+__")  # which pandas writes and takes for no column either
 
 
 class _Part(NamedTuple):
@@ -77,7 +79,11 @@ class ParquetSource(Source):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(f"{file.path}: several columns are called {listed(twice)}")
-        kinds = dict(zip(names, map(_kind, types), strict=True))
+        kinds = {
+            name: _kind(kind)
+            for name, kind in zip(names, types, strict=True)
+            if not _INDEX.fullmatch(name)
+        }
         if before and {**kinds} != before:
             self._refuse_mixed(file, kinds, before)
         assert self.n is not None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any, BinaryIO, NamedTuple
 
 from jaxlr.data.errors import DataError
@@ -98,11 +99,14 @@ def find(path: str | Path, endings: tuple[str, ...]) -> tuple[list[File], bool]:
 
 def _here(path: str) -> File | list[File] | None:
     place = Path(path)
-    if place.is_dir():
+    try:
+        mode = place.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if S_ISDIR(mode):
         list(place.iterdir())  # what rglob passes over in silence, where it may not look
         return [File(str(p)) for p in sorted(place.rglob("*")) if p.is_file() and _shown(p, place)]
-    place.open("rb").close() if place.exists() else None
-    return File(path) if place.is_file() else None
+    return File(path) if S_ISREG(mode) else None
 
 
 def _shown(path: Path, folder: Path) -> bool:
