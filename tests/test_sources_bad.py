@@ -153,6 +153,11 @@ def _text_far_down(folder):
     return text(folder / "rows.csv", LONG + "1,q,s\n")
 
 
+@bad(r"rows.csv: column 'b' holds 'maybe' in row 100001, no number")
+def _no_boolean_far_down(folder):
+    return text(folder / "rows.csv", LONG.replace(",2,", ",true,") + "1,maybe,s\n")
+
+
 @bad(r"rows.csv: column 'b' is -inf in row 100001, not finite as float32")
 def _infinite_far_down(folder):
     return text(folder / "rows.csv", LONG + "1,-inf,s\n")
@@ -375,6 +380,16 @@ def _too_few_names(folder):
 @bad(r"a.npz: column 'x1' has no value in row 2")
 def _nan_in_an_npz(folder):
     return saved(folder / "a.npz", X=np.array([[1, 1], [1, np.nan]]), y=[0, 1])
+
+
+@bad(r"a.npz: column 'x0' is inf in row 2, not finite as float32")
+def _infinite_in_another_byte_order(folder):
+    return saved(folder / "a.npz", X=np.array([[1], [np.inf]], ">f8"), y=[0, 1])
+
+
+@bad(r"a.npz: column 'sample_weight' is 1e\+300 in row 2, not finite as float32")
+def _weight_too_large_for_the_type(folder):
+    return saved(folder / "a.npz", X=np.ones((2, 1)), y=[0, 1], sample_weight=[1, 1e300])
 
 
 @bad(r"a.libsvm: line 3 has '2:x', and a label and column:value pairs are needed")

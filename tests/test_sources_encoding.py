@@ -198,6 +198,7 @@ WRONG = {
     "no bucket": {"categories": [{**CITY, "levels": 0}]},
     "buckets beyond memory": {"categories": [{**CITY, "levels": 1 << 40}]},
     "three labels": {"labels": {"names": ["a", "b", "c"], "values": None, "soft": False}},
+    "labels of one name": {"labels": {"names": ["a", "a"], "values": None, "soft": False}},
     "labels of one value": {"labels": {"names": ["a", "b"], "values": [1, 1], "soft": False}},
     "unknown": {"unknown": "drop"},
     "a target that is a list": {"target": ["y"]},

@@ -94,7 +94,7 @@ class Encoder:
         if out.y is not None and self.target is not None and self.encoding.labels is not None:
             out.y[:] = to_y(batch, self.target, self.encoding.labels)
         if out.weight is not None and self.weight is not None:
-            out.weight[:] = weights_of(batch, self.weight)
+            out.weight[:] = weights_of(batch, self.weight, self.dtype)
 
     def _write_numbers(self, batch: Batch, X: np.ndarray, flags: np.ndarray) -> None:
         columns = self.encoding.numbers

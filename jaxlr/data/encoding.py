@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any, NamedTuple
 
 from jaxlr.data.errors import DataError, listed
@@ -132,7 +133,14 @@ class Encoding(NamedTuple):
         try:
             record = json.loads(text)
             encoding = _encoding(record)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise DataError(f"this is no encoding of columns: {error!r}") from error
         check(encoding, "the encoding")
         return encoding
@@ -160,13 +168,13 @@ def _encoding(record: Any) -> Encoding:
         "labels": None if labels is None else _labels(labels),
         "exclude": _texts(record.pop("exclude")),
     }
-    rest = _typed(record, {"target": (str, None), "weight": (str, None), "unknown": (str,)})
+    rest = _typed(record, {"target": (str, NoneType), "weight": (str, NoneType), "unknown": (str,)})
     if rest["unknown"] not in ("error", "ignore"):
         raise ValueError(f"unknown is {rest['unknown']!r}")
     return Encoding(**fields, **rest)
 
 
-_NUMBER = {"name": (str,), "fill": (float, None), "flagged": (bool,)}
+_NUMBER = {"name": (str,), "fill": (float, NoneType), "flagged": (bool,)}
 _LEVELS = {"name": (str,), "levels": (int, list), "gaps": (bool,), "flagged": (bool,)}
 
 
@@ -180,8 +188,10 @@ def _category(record: Any) -> Category:
 
 
 def _labels(record: Any) -> Labels:
-    fields = _typed(record, {"names": (list,), "values": (list, None), "soft": (bool,)})
+    fields = _typed(record, {"names": (list,), "values": (list, NoneType), "soft": (bool,)})
     zero, one = _texts(fields["names"])
+    if zero == one:
+        raise ValueError(f"both labels are {zero!r}")
     if fields["values"] is None:
         return Labels((zero, one))
     low, high = (_typed({"value": v}, {"value": (float,)})["value"] for v in fields["values"])
@@ -205,10 +215,7 @@ def _typed(record: Any, kinds: Mapping[str, tuple]) -> dict[str, Any]:
         value = record[name]
         if float in allowed and type(value) is int:
             value = float(value)
-        wanted = type(None) if value is None and None in allowed else type(value)
-        if wanted not in {*allowed, type(None)} or (value is None and None not in allowed):
+        if type(value) not in allowed or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(f"{name} is {value!r}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name} is {value}")
         typed[name] = value
     return typed

@@ -43,7 +43,7 @@ class Learner:
         """
         self._labels.add(batch)
         if self.plan.weight is not None:
-            self._weight += float(weights_of(batch, self.plan.weight).sum())
+            self._weight += float(weights_of(batch, self.plan.weight, self.dtype).sum())
         if self.plan.numbers:
             self._add_numbers(batch)
         for name in self.plan.categories:

@@ -1,6 +1,7 @@
 """NumPy's files: X as npy or inside an npz, memory-mapped; nothing is ever unpickled."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +44,8 @@ class ArrayBatch(Batch):
         """Give one column of the matrix, or a vector beside it."""
         with extra("data"):
             import pyarrow as pa
-        if name in self._beside:
-            return pa.array(np.ascontiguousarray(self._beside[name]))
-        return pa.array(np.ascontiguousarray(self.X[:, self._place[name]]))
+        v = self._beside[name] if name in self._beside else self.X[:, self._place[name]]
+        return pa.array(np.ascontiguousarray(v, v.dtype.newbyteorder("=")))
 
     def pick(self, index: slice | np.ndarray) -> "ArrayBatch":
         """Take some of the rows."""
@@ -116,7 +116,7 @@ def _arrays_of(path: Path) -> dict[str, np.ndarray]:
                     )
                 wanted = [name for name in _NAMES if name in inside]
                 return {name: _member(path, members, inside[name]) for name in wanted}
-        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise DataError(f"{path}: damaged, or no npz file: {error}") from error
 
 
@@ -193,7 +193,7 @@ def _vector(v: np.ndarray, name: str, source: ArraySource) -> np.ndarray:
             f"{source.path}: {name} has {len(v)} values, and X {source.n} rows: one for each row "
             "is needed"
         )
-    return v if v.dtype.isnative else v.astype(v.dtype.newbyteorder("="))
+    return v
 
 
 def _names(names: np.ndarray | None, d: int, path: str) -> list[str]:

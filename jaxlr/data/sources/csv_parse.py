@@ -37,8 +37,8 @@ def parse(
             column_types=dict(types), include_columns=list(types) if known else None
         ),
     )
-    batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+    [batch] = table.to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]  # one block
+    return batch
 
 
 def sample_of(text: bytes, path: str) -> "pa.RecordBatch":
@@ -86,7 +86,7 @@ def explain(
                 return DataError(
                     f"{path}: column {name!r} is not UTF-8 {where}: save the file as UTF-8"
                 )
-            if word and pa.types.is_floating(types[name]) and not _reads_as_number(word):
+            if not _fits(word, types[name]):
                 return DataError(
                     f"{path}: column {name!r} holds {word!r} {where}, no number. Turn it "
                     "into one, make the column categorical, or leave it out "
@@ -95,8 +95,14 @@ def explain(
     return DataError(f"{path}: not readable as CSV below row {before}: {error}")
 
 
-def _reads_as_number(word: str) -> bool:
+def _fits(word: str, kind: "pa.DataType") -> bool:
+    """Whether pyarrow reads the word as a value of this type, or as none."""
+    import pyarrow as pa
     from pyarrow import csv
 
-    nulls: Any = csv.ConvertOptions().null_values
-    return word in nulls or (is_number(word) and "_" not in word)
+    options: Any = csv.ConvertOptions()
+    if pa.types.is_string(kind) or word in options.null_values:
+        return True
+    if pa.types.is_boolean(kind):
+        return word in {*options.true_values, *options.false_values}
+    return is_number(word) and "_" not in word
