@@ -50,7 +50,8 @@ class Stream:
         self.dtype = np.dtype(dtype)
         self.name = source.stem
         self.block_rows = block_rows or block_rows_in(memory, self.d, self.dtype)
-        self._batch_rows = batch_rows_in(memory, len(encoding.columns))
+        limit = batch_rows_in(memory, len(encoding.columns))
+        self._batch_rows = -(-self.block_rows // -(-self.block_rows // limit))  # no small rests
         self._moments = moments
 
     @property

@@ -21,7 +21,7 @@ def add_commands(commands: Any) -> dict[str, Callable[[argparse.Namespace], None
     command.add_argument("--rows", type=int, default=500_000)
     command.add_argument("--features", type=int, default=100)
     command.add_argument("--csv-rows", type=int, default=100_000)
-    command.add_argument("--memory", type=int, default=16, help="MiB that blocks may take")
+    command.add_argument("--memory", type=int, default=64, help="MiB that blocks may take")
     command.add_argument("--rounds", type=int, default=5)
     memory = commands.add_parser("stream-memory", help="memory of one pass, as JSON")
     memory.add_argument("path")
@@ -66,8 +66,9 @@ def _print_one(path: Path, form: str, rows: int, arguments: argparse.Namespace) 
         median = np.median(times)
         rate = f"{size / median / 1e6:7.0f} MB/s {base / median:6.0%} of pyarrow"
         print(f"{name:20} {median:7.3f} s +- {spread(times):.3f} {rate}")
-    added = in_a_process("stream-memory", path, arguments.memory)["MB"]
-    print(f"memory {arguments.memory} MiB: a pass in a fresh process adds {added:.0f} MB at most")
+    for memory in sorted({16, arguments.memory}):
+        added = in_a_process("stream-memory", path, memory)["MB"]
+        print(f"memory {memory} MiB: a pass in a fresh process adds {added:.0f} MB at most")
 
 
 def memory_of_a_pass(arguments: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".parquet", ".pq")
 _BUFFER = 1 << 16  # bytes
+_MANY = 1 << 14  # rows of a batch: for fewer, handing columns to threads costs more than it saves
 _INDEX = re.compile(r"__index_level_\d+__")  # which pandas writes and takes for no column either
 
 
@@ -58,7 +59,7 @@ class ParquetSource(Source):
             at = part.first + (int(part.ends[groups[0] - 1]) if groups[0] else 0)
             with _open(part.file) as file:
                 for batch in file.iter_batches(
-                    rows, row_groups=groups.tolist(), columns=list(names), use_threads=True
+                    rows, row_groups=groups.tolist(), columns=list(names), use_threads=rows >= _MANY
                 ):
                     skip = min(max(0, start - at), batch.num_rows)
                     where = Where(part.file.path, range(at, at + batch.num_rows), part.first)
