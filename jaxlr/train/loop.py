@@ -102,7 +102,8 @@ def train(
     """
     optimizer = as_optimizer(optimizer)
     earlier = params if isinstance(params, TrainState) else None
-    params, X, y, s = batch.check_rows(earlier.params if earlier else params, X, y, sample_weight)
+    start = params.params if isinstance(params, TrainState) else params
+    params, X, y, s = batch.check_rows(start, X, y, sample_weight)
     batch.check_penalty(l2)
     check_count("steps", steps, least=0)
     batches = None
