@@ -75,7 +75,8 @@ class TrainingProgress:
         rows = (progress.step - (self.first or 0)) * progress.rows
         return f"loss {loss:.4f}" + (f"  {rows / seconds:,.0f} rows/s" if seconds else "")
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        number = signal.Signals(signum)
         if self.first is None:  # nothing was trained that could be kept
             signal.signal(number, self.handlers[number])
             signal.raise_signal(number)

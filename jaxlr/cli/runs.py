@@ -1,6 +1,7 @@
 """``jaxlr runs``: the runs in a folder, best first."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -26,24 +27,19 @@ class Runs:
         """Print the table."""
         found = list_runs(self.folder, sort=self.sort)
         if self.json:
-            print_code(json.dumps([_as_dict(run) for run in found], indent=2))
+            print_code(json.dumps([run._asdict() for run in found], indent=2))
             return 0
         if not found:
             print_line(f"{self.folder} holds no runs")
             return 0
-        header = ("run", "status", "optimizer", "alpha", "l2", "steps", *_LOSSES, "accuracy")
-        print_table(header, [_row(run) for run in found], left=(0, 1))
+        held_out = [part for part in ("validation", "test") if any(part in v.losses for v in found)]
+        losses = held_out or ["train"]
+        header = ("run", "status", "optimizer", "alpha", "l2", "steps", *losses, "accuracy")
+        print_table(header, [_row(run, losses) for run in found], left=(0, 1))
         return 0
 
 
-_LOSSES = ("validation", "test", "train")
-
-
-def _as_dict(run: Listed) -> dict[str, object]:
-    return run._asdict()
-
-
-def _row(run: Listed) -> tuple[str, ...]:
+def _row(run: Listed, losses: Sequence[str]) -> tuple[str, ...]:
     settings = run.settings
     return (
         run.name,
@@ -52,7 +48,7 @@ def _row(run: Listed) -> tuple[str, ...]:
         _number(settings.get("alpha")),
         _number(settings.get("l2")),
         "-" if run.steps is None else str(run.steps),
-        *(_number(run.losses.get(part), ".4f") for part in _LOSSES),
+        *(_number(run.losses.get(part), ".4f") for part in losses),
         _number(run.accuracy, ".4f"),
     )
 

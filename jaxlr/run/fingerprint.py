@@ -25,8 +25,8 @@ def fingerprint(rows: Dataset) -> dict[str, Any]:
     digest = hashlib.sha256(repr((rows.features, rows.labels)).encode())
     size = max(1, _BLOCK_BYTES // max(1, rows.X[:1].nbytes))
     for start in range(0, len(rows.X), size):
-        digest.update(np.ascontiguousarray(rows.X[start : start + size]))
-    digest.update(np.ascontiguousarray(rows.y))
+        digest.update(np.ascontiguousarray(rows.X[start : start + size]).data)
+    digest.update(np.ascontiguousarray(rows.y).data)
     n, d = rows.X.shape
     return {"rows": n, "columns": d, "sha256": digest.hexdigest()}
 

@@ -48,7 +48,8 @@ class Metrics:
         self.lines: list[dict[str, Any]] = []  # of `seen`, to be completed
         self.written, self.has_diverged = time.monotonic(), False
         try:
-            os.truncate(path, size)
+            with path.open("ab") as file:
+                file.truncate(size)
         except OSError as error:
             raise RunFolderError(f"{path} cannot be written: {error.strerror}") from error
 

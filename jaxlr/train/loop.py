@@ -103,14 +103,14 @@ def train(
     optimizer = as_optimizer(optimizer)
     earlier = params if isinstance(params, TrainState) else None
     start = params.params if isinstance(params, TrainState) else params
-    params, X, y, s = batch.check_rows(start, X, y, sample_weight)
+    start, X, y, s = batch.check_rows(start, X, y, sample_weight)
     batch.check_penalty(l2)
     check_count("steps", steps, least=0)
     batches = None
     if batch_size is not None:
         check_count("batch_size", batch_size)
         batches = _Batches(X, s, batch_size, jax.random.key(0) if key is None else key)
-    state = check_state(earlier, params, optimizer) if earlier else first_state(params, optimizer)
+    state = check_state(earlier, start, optimizer) if earlier else first_state(start, optimizer)
     held_out = HeldOut(state, validation, validate_every, patience)
 
     mesh = shard.mesh_of(X) if batches is None else None
@@ -119,26 +119,25 @@ def train(
     one_at_a_time = mesh is not None and jax.default_backend() == "cpu"
     record, n, stopped = Record(state.step), batches.size if batches else len(X), False
     while state.step < steps and not stopped and not held_out.is_over():
-        t, params = state.step, state.params
+        t, old = state.step, state.params
         rows = batches.at(t) if batches else None
-        J, grads, norm, good = _gradient(params, state.good, X, y, s, l2, rows, mesh=mesh)
+        J, grads, norm, good = _gradient(old, state.good, X, y, s, l2, rows, mesh=mesh)
         if one_at_a_time:
             jax.block_until_ready(J)
-        params, after = _update(params, grads, state.optimizer, J, step=optimizer.step)
+        new, after = _update(old, grads, state.optimizer, J, step=optimizer.step)
         record.append(J, norm)
-        validation_loss = held_out.look(params, after=t + 1)
-        state = TrainState(t + 1, params, good, after, held_out.best)
+        validation_loss = held_out.look(new, after=t + 1)
+        state = TrainState(t + 1, new, good, after, held_out.best)
         if callback:
-            stopped = callback(Progress(t, params, J, norm, validation_loss, n, state))
+            stopped = callback(Progress(t, new, J, norm, validation_loss, n, state))
         if state.step % _LOOK_EVERY == 0:
             record.raise_if_diverged(good, held_out)
 
     record.raise_if_diverged(state.good, held_out, last=state.params)
     status = Status.STOPPED_EARLY if held_out.is_over() else Status.STEPS_DONE
     status = Status.STOPPED_BY_CALLBACK if stopped else status
-    best = held_out.best
-    params, params_step = (best.params, best.step) if best else (state.params, state.step)
-    return Result(params, params_step, state.step, status, record.history(held_out), state)
+    last, last_step, *_ = held_out.best or (state.params, state.step)
+    return Result(last, last_step, state.step, status, record.history(held_out), state)
 
 
 # Gradient and update are compiled apart. Compiled together, XLA would draw a constant learning rate
