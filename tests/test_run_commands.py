@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import struct
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -124,12 +125,12 @@ def test_a_signal_leaves_a_checkpoint_and_resume_ends_the_run(
         return original(self, seen)
 
     before = signal.getsignal(signum)
-    monkeypatch.setattr(progress.TrainingProgress, "__call__", interrupted)
-    assert train("--steps", "12", "--out", "run") == code
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.TrainingProgress, "__call__", interrupted)
+        assert train("--steps", "12", "--out", "run") == code
     assert signal.getsignal(signum) is before
     assert "to go on: jaxlr resume run" in capsys.readouterr().out
     assert [path.name for path in Path("run/checkpoints").iterdir()] == ["6"]
-    monkeypatch.undo()
     assert main(["resume", "run"]) == 0
     assert train("--steps", "12", "--out", "whole") == 0
     for name in ("params.safetensors", "metrics.jsonl"):
@@ -228,6 +229,15 @@ def test_tensorboard_shows_the_numbers_of_the_metrics(folder):
         if name != "step"
     ]
     assert list(events_in(Path("run/tensorboard"))) == expected
+
+
+@pytest.mark.parametrize("package", ["orbax", "tensorboardX"])
+def test_a_missing_package_is_told_before_anything_is_written(folder, monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "orbax.checkpoint", raising=False)
+    assert train("--steps", "3", "--out", "run", "--tensorboard") == 2
+    assert f"this needs {package}: pip install" in capsys.readouterr().err
+    assert not (folder / "run").exists()
 
 
 COSINE = lambda t, n: (1 + np.cos(np.pi * min(t, n) / n)) / 2  # noqa: E731

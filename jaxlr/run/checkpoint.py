@@ -1,6 +1,7 @@
 """Checkpoints: the state of a training on disk, by Orbax; the newest that is whole counts."""
 
 import hashlib
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,13 @@ from jaxlr.train import TrainState
 
 _KEPT = 3
 _UNFINISHED = "*orbax-checkpoint-tmp*"
+
+
+def require_orbax() -> None:
+    """Raise MissingExtraError now rather than when the first checkpoint is due."""
+    with extra("cli"):
+        if not importlib.util.find_spec("orbax.checkpoint"):
+            raise ModuleNotFoundError("orbax")
 
 
 class Checkpoint(NamedTuple):
@@ -85,7 +93,7 @@ class Checkpoints:
         Raises
         ------
         RunFolderError
-            If one is whole, but of another run.
+            If one is whole, but of another run; or if there are some, and none is whole.
         """
         for step in self.steps():
             try:
@@ -99,8 +107,11 @@ class Checkpoints:
                 if newer > step:
                     self._manager().delete(newer)
             return found
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.close()
+        if self.steps():  # whatever ails them may be cured; to remove them is not ours
+            raise RunFolderError(
+                f"{self.folder}: no checkpoint can be read. To begin this run anew, remove that "
+                f"folder, then: jaxlr resume {self.run}"
+            )
         return None
 
     def close(self) -> None:

@@ -6,6 +6,12 @@ from typing import Any
 from jaxlr.extras import extra
 
 
+def require_tensorboard() -> None:
+    """Raise MissingExtraError now rather than when the run folder is there."""
+    with extra("tensorboard"):
+        import tensorboardX  # noqa: F401
+
+
 class Events:
     """TensorBoard's events of a run; those from step ``start`` on are written anew."""
 

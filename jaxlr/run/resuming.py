@@ -49,7 +49,7 @@ def resume_training(
 
     Notes
     -----
-    It goes on from the newest checkpoint that is whole, and begins anew where there is none.
+    It goes on from the newest checkpoint that is whole, and begins anew where none was written yet.
 
     Examples
     --------

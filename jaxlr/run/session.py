@@ -12,10 +12,10 @@ from jaxlr import core
 from jaxlr.check import Report
 from jaxlr.core import Params
 from jaxlr.data import Dataset
-from jaxlr.run.checkpoint import Checkpoint, Checkpoints
+from jaxlr.run.checkpoint import Checkpoint, Checkpoints, require_orbax
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.crosscheck import check_gradient_at
-from jaxlr.run.events import Events
+from jaxlr.run.events import Events, require_tensorboard
 from jaxlr.run.fingerprint import fingerprint
 from jaxlr.run.folder import EVENTS, METRICS
 from jaxlr.run.keeper import Callback, Keeper
@@ -85,6 +85,9 @@ class Task(NamedTuple):
 
 def prepare_training(config: TrainConfig, tell: Tell) -> Task:
     """Load the rows and have the gradient judged on some of them."""
+    require_orbax()
+    if config.tensorboard:
+        require_tensorboard()
     rows = read(config, tell)
     parts = prepare(rows, config, tell, validation_fraction=config.validation_fraction)
     report = _check_sample(parts.train, config)
