@@ -190,7 +190,7 @@ def test_with_no_whole_checkpoint_nothing_is_removed(tmp_path, half, whole):
     run = Path(shutil.copytree(half, tmp_path / "run"))
     (run / METRICS).write_text("")  # all are of a longer file
     told, before = [], contents(run)
-    with pytest.raises(RunFolderError, match="no checkpoint can be read. To begin this run anew"):
+    with pytest.raises(RunFolderError, match=r"no checkpoint can be read\. To begin this run anew"):
         resume_training(run, tell=told.append)
     assert sum("metrics.jsonl is shorter than it was then" in line for line in told) == 3
     assert contents(run) == before
