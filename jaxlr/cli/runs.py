@@ -1,0 +1,57 @@
+"""``jaxlr runs``: the runs in a folder, best first."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from jaxlr.cli.show import print_code, print_line, print_table
+from jaxlr.run import Listed, list_runs
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List the runs in a folder, the best first, and those that have not ended last."""
+
+    folder: Annotated[Positional[str], arg(metavar="FOLDER")] = "runs"
+    """The folder that holds the run folders."""
+    sort: Literal["loss", "validation", "test", "train", "accuracy", "name"] = "loss"
+    """By which number; loss: that on validation rows, or else on test rows, or else on training
+    rows."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Print the table."""
+        found = list_runs(self.folder, sort=self.sort)
+        if self.json:
+            print_code(json.dumps([run._asdict() for run in found], indent=2))
+            return 0
+        if not found:
+            print_line(f"{self.folder} holds no runs")
+            return 0
+        held_out = [part for part in ("validation", "test") if any(part in v.losses for v in found)]
+        losses = held_out or ["train"]
+        header = ("run", "status", "optimizer", "alpha", "l2", "steps", *losses, "accuracy")
+        print_table(header, [_row(run, losses) for run in found], left=(0, 1))
+        return 0
+
+
+def _row(run: Listed, losses: Sequence[str]) -> tuple[str, ...]:
+    settings = run.settings
+    return (
+        run.name,
+        run.status,
+        settings.get("optimizer") or run.command or "-",
+        _number(settings.get("alpha")),
+        _number(settings.get("l2")),
+        "-" if run.steps is None else str(run.steps),
+        *(_number(run.losses.get(part), ".4f") for part in losses),
+        _number(run.accuracy, ".4f"),
+    )
+
+
+def _number(value: object, form: str = "g") -> str:
+    return format(value, form) if isinstance(value, int | float) else "-"
