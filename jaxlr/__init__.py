@@ -26,7 +26,16 @@ from jaxlr.solve import (
     fit,
     fit_many,
 )
-from jaxlr.train import DivergedError, Optimizer, Result, Status, from_optax, plain, train
+from jaxlr.train import (
+    DivergedError,
+    Optimizer,
+    Result,
+    Status,
+    TrainState,
+    from_optax,
+    plain,
+    train,
+)
 
 if TYPE_CHECKING:
     from jaxlr.check import check_derivatives, check_gradient
@@ -44,6 +53,7 @@ __all__ = [
     "Params",
     "Result",
     "Status",
+    "TrainState",
     "backward",
     "bootstrap",
     "check_derivatives",

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import jaxlr
 from jaxlr import core
-from jaxlr.cli import main, show
+from jaxlr.cli import main, progress, show
 from jaxlr.run import Model
 
 
@@ -51,17 +51,17 @@ def test_train_explain_and_predict(folder, capsys):
     capsys.readouterr()
     assert main(["predict", "run", "rows.csv"]) == 0
     assert capsys.readouterr().out == (folder / "p.csv").read_text()
-    assert main(["predict", "run", "rows.csv", "--out", "p.csv"]) == 1
+    assert main(["predict", "run", "rows.csv", "--out", "p.csv"]) == 2
     assert "p.csv exists" in capsys.readouterr().err
 
 
 def test_predict_refuses_wrong_columns_by_name(folder, capsys):
     train("--steps", "2", "--out", "run")
     (folder / "other.csv").write_text("a,c\n1,2\n")
-    assert main(["predict", "run", "other.csv"]) == 1
+    assert main(["predict", "run", "other.csv"]) == 2
     assert "no column 'b'" in capsys.readouterr().err
     (folder / "other.csv").write_text("a,b,c\n1,2,3\n")
-    assert main(["predict", "run", "other.csv"]) == 1
+    assert main(["predict", "run", "other.csv"]) == 2
     assert "does not know the columns 'c'" in capsys.readouterr().err
 
 
@@ -103,7 +103,7 @@ def test_explain_shows_every_node_of_the_lesson(capsys):
     ],
 )
 def test_errors_are_one_line(folder, capsys, arguments, message):
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith("jaxlr: ")
     assert message in err
@@ -145,14 +145,14 @@ def test_a_diverged_run_exits_with_1_and_is_kept(folder, capsys):
 
 
 def test_ctrl_c_keeps_what_there_is(folder, monkeypatch, capsys):
-    original = show.TrainingProgress.__call__
+    original = progress.TrainingProgress.__call__
 
-    def interrupted(self, progress):
-        if progress.step == 5:
+    def interrupted(self, seen):
+        if seen.step == 5:
             signal.raise_signal(signal.SIGINT)
-        return original(self, progress)
+        return original(self, seen)
 
-    monkeypatch.setattr(show.TrainingProgress, "__call__", interrupted)
+    monkeypatch.setattr(progress.TrainingProgress, "__call__", interrupted)
     before = signal.getsignal(signal.SIGINT)  # in a shell's background it is ignored
     assert train("--steps", "1000", "--out", "run") == 130
     summary = json.loads((folder / "run/summary.json").read_text())
@@ -250,7 +250,7 @@ def test_a_damaged_config_is_one_line(folder, capsys, config):
         config if isinstance(config, bytes) else config.encode()
     )
     capsys.readouterr()
-    assert main(["explain", "run"]) == 1
+    assert main(["explain", "run"]) == 2
     assert capsys.readouterr().err.startswith("jaxlr: run/config.toml: ")
 
 
@@ -279,7 +279,7 @@ def test_the_real_thing_in_a_process():
 def test_a_full_disk_behind_the_output_is_one_line(arguments):
     with Path("/dev/full").open("w") as full:
         done = run_process(*arguments, stdout=full)
-    assert (done.returncode, done.stderr) == (1, "jaxlr: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, "jaxlr: No space left on device\n")
 
 
 PRINT_DEVICES = """

@@ -22,7 +22,7 @@ def test_command_line_without_its_extra_says_what_to_install(monkeypatch, capsys
     monkeypatch.setitem(sys.modules, "tyro", None)
     monkeypatch.delitem(sys.modules, "jaxlr.cli.commands", raising=False)
     monkeypatch.delattr("jaxlr.cli.commands", raising=False)
-    assert main([]) == 1
+    assert main([]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == "jaxlr: this needs tyro: pip install 'jaxlr[cli]'\n"

@@ -97,7 +97,7 @@ def test_what_is_imported_is_declared():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     needs = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     declared = {re.split(r"[^\w-]", need)[0].replace("-", "_") for need in needs}
-    names = {"scikit_learn": "sklearn", "jaxlib": "jax"}
+    names = {"scikit_learn": "sklearn", "jaxlib": "jax", "orbax_checkpoint": "orbax"}
     declared = {names.get(name, name) for name in declared}
     for path in FILES:
         found = {name.partition(".")[0] for name in imports(ast.parse(path.read_text()))}

@@ -77,7 +77,8 @@ def test_settings_out_of_range_are_named(setting, value):
 def test_a_run_is_written_whole(tmp_path):
     run = run_training(TrainConfig(out=str(tmp_path / "run"), steps=500))
     names = sorted(path.name for path in run.folder.iterdir())
-    assert names == ["config.toml", "metrics.jsonl", "params.safetensors", "summary.json"]
+    files = ["config.toml", "metrics.jsonl", "params.safetensors", "run.json", "summary.json"]
+    assert names == [".lock", *files]
     metrics = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [m["step"] for m in metrics] == list(range(500))
     assert metrics[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)

@@ -9,7 +9,7 @@ import pytest
 import jaxlr
 from jaxlr import core
 from jaxlr.core import Params
-from jaxlr.train import record
+from jaxlr.train import first_state, record
 
 
 def problem(n=200, d=4, dtype="float32", seed=0):
@@ -193,7 +193,8 @@ def test_a_loss_that_starts_infinite_is_not_blamed_on_the_learning_rate():
 
 
 def test_validations_cost_the_same_late_as_early():
-    held_out = record.HeldOut(core.zeros(1), (np.ones((2, 1)), np.array([0, 1])), 1, 3)
+    start = first_state(core.zeros(1), jaxlr.plain(0.1))
+    held_out = record.HeldOut(start, (np.ones((2, 1)), np.array([0, 1])), 1, 3)
 
     class Unread(list):
         def __iter__(self):
@@ -205,7 +206,7 @@ def test_validations_cost_the_same_late_as_early():
     for t, b in enumerate([2.0, 1.0, 0.5, 0.7, 0.6, 0.8], start=1):
         held_out.look(Params(jnp.zeros(1), jnp.asarray(b)), after=t)
         assert held_out.is_over() == (t in (3, 4, 5, 6))  # b = 0, before all of them, was best
-    assert held_out.best[1] == 0
+    assert held_out.best.step == 0
 
 
 def test_validation_may_have_weights():

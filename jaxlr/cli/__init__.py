@@ -1,8 +1,9 @@
 """The command line: arguments in, text, files and exit codes out.
 
-Exit codes: 0 done; 1 training diverged, or the input cannot be used; 2 wrong arguments; 3 a fit did
-not converge; 130 interrupted. Of ``check``: 0 passed; 1 wrong; 2 no verdict, for the call is bad or
-the input cannot be used; 3 vacuous, the check could not have failed; 4 undecided.
+Exit codes: 0 done; 1 training diverged, or the gradient check before it failed; 2 wrong arguments,
+input that cannot be used, or output that cannot be written; 3 a fit did not converge; 130 and 143
+interrupted, by Ctrl-C and by SIGTERM. Of ``check``: 0 passed; 1 wrong; 2 no verdict, for the call
+is bad or the input cannot be used; 3 vacuous, the check could not have failed; 4 undecided.
 """
 
 import os
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except MissingExtraError as error:
         print(f"jaxlr: {error}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("jaxlr: interrupted", file=sys.stderr)
         return 130
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"jaxlr: {place}{error.strerror or error}", file=sys.stderr)
         _drop_output()
-        return 1
+        return 2
 
 
 def _run(argv: Sequence[str]) -> int:

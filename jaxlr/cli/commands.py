@@ -7,23 +7,34 @@ import tyro
 from tyro.conf import subcommand
 
 from jaxlr.cli.check import Check
+from jaxlr.cli.config import ConfigError, with_config
 from jaxlr.cli.explain import Explain
 from jaxlr.cli.export import Export
 from jaxlr.cli.fit import Cv, Fit
 from jaxlr.cli.predict import Predict
+from jaxlr.cli.runs import Runs
 from jaxlr.cli.show import print_error
 from jaxlr.cli.start import start_jax
-from jaxlr.cli.train import Train
+from jaxlr.cli.train import Resume, Train
 from jaxlr.data import DataError
 from jaxlr.run import GradientCheckError, RunFolderError
+
+_CONFIGURED = {"train": Train, "fit": Fit, "cv": Cv}
 
 
 def run(argv: Sequence[str]) -> int:
     """Parse ``argv``, run the command, and return the exit code."""
+    try:
+        argv, defaults = with_config(argv, _CONFIGURED)
+    except ConfigError as error:
+        print_error(str(error))
+        return 2
     commands = (
-        Annotated[Train, subcommand("train")]
-        | Annotated[Fit, subcommand("fit")]
-        | Annotated[Cv, subcommand("cv")]
+        Annotated[Train, subcommand("train", default=defaults["train"])]
+        | Annotated[Resume, subcommand("resume")]
+        | Annotated[Runs, subcommand("runs")]
+        | Annotated[Fit, subcommand("fit", default=defaults["fit"])]
+        | Annotated[Cv, subcommand("cv", default=defaults["cv"])]
         | Annotated[Check, subcommand("check")]
         | Annotated[Explain, subcommand("explain")]
         | Annotated[Predict, subcommand("predict")]
@@ -39,6 +50,9 @@ def run(argv: Sequence[str]) -> int:
     start_jax()
     try:
         return command.run()
-    except (DataError, RunFolderError, GradientCheckError) as error:
+    except (DataError, RunFolderError) as error:
+        print_error(str(error))
+        return 2
+    except GradientCheckError as error:
         print_error(str(error))
         return 1

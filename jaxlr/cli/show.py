@@ -1,20 +1,14 @@
-"""What the command line prints: lines, tables and the progress of long work."""
+"""What the command line prints: lines and tables."""
 
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from textwrap import TextWrapper
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
-
-from jaxlr.train import Progress
 
 _METRICS = {"loss": "loss", "accuracy": "accuracy", "roc_auc": "ROC AUC", "brier": "Brier score"}
 
@@ -87,63 +81,3 @@ def print_metrics(summary: dict[str, Any]) -> None:
 
 def _four_digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-class TrainingProgress:
-    """Callback for `jaxlr.train`: a bar on a terminal, a line at every tenth elsewhere.
-
-    The first Ctrl-C asks the training to stop and keep what it has; the second kills it. Use as
-    a context, which ends the bar and gives Ctrl-C back its meaning.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.out = console(stderr=True)
-        self.interrupted = False
-        self.start = self.shown = 0.0
-        self.bar = Bar(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=self.out,
-            disable=not self.out.is_terminal,
-        )
-        self.task = self.bar.add_task("", total=steps)
-
-    def __enter__(self) -> "TrainingProgress":
-        self.handler = signal.signal(signal.SIGINT, self._on_interrupt)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
-        signal.signal(signal.SIGINT, self.handler)
-
-    def tell(self, text: str) -> None:
-        """Print text where the progress goes."""
-        print_line(text, stderr=True)
-
-    def __call__(self, progress: Progress) -> bool:
-        """Show how far the training is; return whether it should stop."""
-        done = progress.step + 1
-        if done == 1:
-            self.start = time.monotonic()
-            self.bar.start()
-        if self.out.is_terminal:
-            if done == self.steps or time.monotonic() - self.shown > 0.1:
-                self.bar.update(self.task, completed=done, description=self._line(progress))
-                self.shown = time.monotonic()
-        elif done % max(1, self.steps // 10) == 0:
-            self.out.print(f"step {done} of {self.steps}  {self._line(progress)}")
-        return self.interrupted
-
-    def _line(self, progress: Progress) -> str:
-        loss = float(progress.loss)  # waits for the device, so it is not read at every step
-        seconds = time.monotonic() - self.start
-        return f"loss {loss:.4f}" + (f"  {progress.step / seconds:,.0f} steps/s" if seconds else "")
-
-    def _on_interrupt(self, signum: int, frame: object) -> None:
-        self.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.out.print("stopping after this step, keeping what there is; once more to kill")

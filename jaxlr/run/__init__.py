@@ -4,14 +4,18 @@ from jaxlr.run.config import CvConfig, FitConfig, RunConfig, TrainConfig, check_
 from jaxlr.run.crosscheck import check_gradient_at, check_nodes_at
 from jaxlr.run.fitting import run_cv, run_fit
 from jaxlr.run.folder import RunFolderError, write_file
+from jaxlr.run.listing import Listed, list_runs
 from jaxlr.run.model import Model
 from jaxlr.run.result import Run
-from jaxlr.run.training import GradientCheckError, run_training
+from jaxlr.run.resuming import resume_training
+from jaxlr.run.session import GradientCheckError
+from jaxlr.run.training import run_training
 
 __all__ = [
     "CvConfig",
     "FitConfig",
     "GradientCheckError",
+    "Listed",
     "Model",
     "Run",
     "RunConfig",
@@ -20,6 +24,8 @@ __all__ = [
     "check_gradient_at",
     "check_nodes_at",
     "check_seed",
+    "list_runs",
+    "resume_training",
     "run_cv",
     "run_fit",
     "run_training",

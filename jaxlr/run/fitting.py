@@ -9,7 +9,7 @@ import numpy as np
 from jaxlr.data import DataError
 from jaxlr.run.config import CvConfig, FitConfig
 from jaxlr.run.model import Model
-from jaxlr.run.parts import devices_for, place, prepare
+from jaxlr.run.parts import devices_for, place, prepare, read
 from jaxlr.run.result import Run, settle, write
 from jaxlr.run.summary import facts, to_json
 from jaxlr.solve import CrossValidation, Fit, cross_validate, fit
@@ -49,7 +49,7 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     """
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
-        parts = prepare(config, tell)
+        parts = prepare(read(config, tell), config, tell)
         devices = devices_for(parts.train)
         X, y, s = place(parts.train, devices)
         found = fit(
@@ -86,7 +86,7 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
     """
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
-        parts = prepare(config, tell)
+        parts = prepare(read(config, tell), config, tell)
         if config.folds > len(parts.train.y):
             raise DataError(
                 f"{parts.train.name}: {len(parts.train.y)} rows are fewer than {config.folds} folds"

@@ -1,9 +1,14 @@
-"""The run folder on disk: all of it or nothing."""
+"""The run folder on disk: each file is whole or not there; the summary comes last."""
 
 import os
+import platform
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from jaxlr.extras import extra
 
 CONFIG, MODEL, METRICS, SUMMARY = FILES = (
     "config.toml",
@@ -11,26 +16,106 @@ CONFIG, MODEL, METRICS, SUMMARY = FILES = (
     "metrics.jsonl",
     "summary.json",
 )
+# What a training keeps besides: what it began with, how far it is, and who writes.
+ORIGIN, CHECKPOINTS, EVENTS, _LOCK = "run.json", "checkpoints", "tensorboard", ".lock"
+_OURS = (*FILES, ORIGIN, CHECKPOINTS, EVENTS, _LOCK)
+_LOCK_SECONDS = 1.0  # a look whether the lock is held takes it for a moment
 
 
 class RunFolderError(OSError):
     """A run folder cannot be written or read; the message says why."""
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a run ended in this folder."""
+    return (folder / SUMMARY).is_file()
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a training began in this folder that has not ended."""
+    return (folder / CONFIG).is_file() and (folder / ORIGIN).is_file() and not is_finished(folder)
+
+
 def check_free(folder: Path, *, overwrite: bool) -> None:
     """Refuse, before any work is done, a folder that `write` would refuse after it."""
     if not folder.exists() and not folder.is_symlink():
         return
+    if not overwrite and is_unfinished(folder):
+        raise RunFolderError(
+            f"{folder} holds an unfinished run: continue it (jaxlr resume {folder}), choose "
+            "another folder (--out), or --overwrite it"
+        )
     if not overwrite:
         raise RunFolderError(f"{folder} exists: choose another folder (--out), or --overwrite it")
-    if not (folder / SUMMARY).is_file():
+    if not is_finished(folder) and not is_unfinished(folder):
         raise RunFolderError(f"{folder} is no run folder (no {SUMMARY} in it): not overwritten")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+    others = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
     if others:
         raise RunFolderError(
             f"{folder} holds {others[0]}, which no run wrote: move it away, or choose another "
             "folder (--out)"
         )
+    if who := holder(folder):
+        raise RunFolderError(_held_by(folder, who))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the folder; the lock dies with this process.
+
+    Raises
+    ------
+    RunFolderError
+        If another process holds it, naming that process.
+    """
+    with extra("cli"):
+        from filelock import FileLock, Timeout
+    path = folder / _LOCK
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+        path.write_text(f"process {os.getpid()} on {platform.node()}")
+    except Timeout as error:
+        raise RunFolderError(_held_by(folder, _name_in(path))) from error
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def holder(folder: Path) -> str | None:
+    """Name the process that writes the folder, if there is one."""
+    with extra("cli"):
+        from filelock import FileLock, Timeout
+    path = folder / _LOCK
+    if not path.exists() or not os.access(path, os.W_OK):
+        return None
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return None
+    except Timeout:
+        return _name_in(path)
+
+
+def _name_in(lock: Path) -> str:
+    return lock.read_text("utf-8", errors="replace")[:200] or "another process"
+
+
+def _held_by(folder: Path, who: str) -> str:
+    return f"{folder} is being written by {who}: wait for it or end it"
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or any(re.fullmatch(rf"\.{re.escape(ours)}-\d+", name) for ours in FILES)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove files that a process which was killed had not yet put in their place."""
+    for path in folder.iterdir():
+        if _is_ours(path.name) and path.name not in _OURS:
+            path.unlink()
 
 
 def write(folder: Path, files: Mapping[str, str | bytes], *, overwrite: bool) -> None:
@@ -47,6 +132,8 @@ def write(folder: Path, files: Mapping[str, str | bytes], *, overwrite: bool) ->
                     new / name, content if isinstance(content, bytes) else content.encode()
                 )
             _replace(folder, new, Path(beside) / "old")
+    except RunFolderError:
+        raise
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -56,12 +143,13 @@ def _replace(folder: Path, new: Path, old: Path) -> None:
     if not folder.exists():
         new.rename(folder)
         return
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except BaseException:
-        old.rename(folder)
-        raise
+    with held(folder):
+        folder.rename(old)
+        try:
+            new.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            raise
 
 
 def write_file(path: Path, content: bytes) -> None:

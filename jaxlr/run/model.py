@@ -10,7 +10,7 @@ import numpy as np
 from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.extras import extra
-from jaxlr.run.folder import MODEL, RunFolderError
+from jaxlr.run.folder import MODEL, RunFolderError, is_unfinished
 
 _TENSORS = ("w", "b", "mean", "scale")
 _NAMES = ("features", "labels", "target", "exclude")
@@ -108,11 +108,13 @@ class Model(NamedTuple):
         Raises
         ------
         RunFolderError
-            If there is no such model, or its file is damaged.
+            If there is no such model, or not yet, or its file is damaged.
         """
         with extra("cli"):
             from safetensors import SafetensorError, safe_open
         path = Path(run) / MODEL
+        if not path.is_file() and is_unfinished(Path(run)):
+            raise RunFolderError(f"{run}: the training has not ended: jaxlr resume {run}")
         if not path.is_file():
             raise RunFolderError(f"{run}: no run folder with a trained model ({MODEL}) is there")
         try:

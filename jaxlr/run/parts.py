@@ -103,12 +103,21 @@ def describe(rows: Dataset) -> str:
     return f"data: {rows.name}, {size}; {labels}{between}"
 
 
-def prepare(
-    config: RunConfig, tell: Callable[[str], None], *, validation_fraction: float = 0.0
-) -> Parts:
-    """Load the rows and part them, telling what there is."""
+def read(config: RunConfig, tell: Callable[[str], None]) -> Dataset:
+    """Load the rows, telling what there is."""
     rows = load(config)
     tell(describe(rows))
+    return rows
+
+
+def prepare(
+    rows: Dataset,
+    config: RunConfig,
+    tell: Callable[[str], None],
+    *,
+    validation_fraction: float = 0.0,
+) -> Parts:
+    """Part the rows, telling how many go where."""
     parts = make_parts(rows, config, validation_fraction=validation_fraction)
     tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in parts.sizes().items()))
     return parts

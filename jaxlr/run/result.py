@@ -41,3 +41,28 @@ def write(
     }
     folder.write(target, files, overwrite=config.overwrite)
     return Run(target, model, summary)
+
+
+def begin(target: Path, config: RunConfig, origin: dict[str, Any]) -> None:
+    """Write the run folder that a training begins with; it has no summary before its end."""
+    files = {
+        folder.CONFIG: config.to_toml(),
+        folder.ORIGIN: to_json(origin, indent=2) + "\n",
+        folder.METRICS: "",
+    }
+    folder.write(target, files, overwrite=config.overwrite)
+
+
+def finish(target: Path, model: Model, summary: dict[str, Any]) -> Run:
+    """Write what a training ends with; the summary, which says that it has, last."""
+    folder.write_file(target / folder.MODEL, model.to_bytes())
+    folder.write_file(target / folder.SUMMARY, (to_json(summary, indent=2) + "\n").encode())
+    return Run(target, model, summary)
+
+
+def reopen(target: Path, config: RunConfig) -> None:
+    """Take back what a training ended with, the summary first, for it goes on."""
+    folder.clear_leftovers(target)
+    for name in (folder.SUMMARY, folder.MODEL):
+        (target / name).unlink(missing_ok=True)
+    folder.write_file(target / folder.CONFIG, config.to_toml().encode())

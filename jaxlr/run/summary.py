@@ -1,4 +1,4 @@
-"""What a run says about itself: how good its model is, and what happened at each step."""
+"""What a run says about itself: how good its model is, on which rows, computed on what."""
 
 import json
 import math
@@ -14,7 +14,6 @@ from jaxlr.core import Params
 from jaxlr.data import Dataset
 from jaxlr.extras import extra
 from jaxlr.run.parts import Parts
-from jaxlr.train import History
 
 
 def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
@@ -38,10 +37,11 @@ def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
 
 def facts(params: Params, parts: Parts, devices: Sequence[Any]) -> dict[str, Any]:
     """Return what every summary says: how good the model is, of which rows, computed on what."""
-    rows, test = parts.train, parts.test
+    rows = parts.train
+    held_out = {"validation": parts.validation, "test": parts.test}
     return {
         "train": evaluate(params, rows),
-        "test": None if test is None else evaluate(params, test),
+        **{name: None if v is None else evaluate(params, v) for name, v in held_out.items()},
         "data": {
             "name": rows.name,
             "rows": parts.sizes(),
@@ -52,20 +52,6 @@ def facts(params: Params, parts: Parts, devices: Sequence[Any]) -> dict[str, Any
         "device": devices[0].device_kind,
         "devices": len(devices),
     }
-
-
-def metrics_lines(history: History) -> str:
-    """One JSON object for the parameters after each number of steps, 0 included."""
-    validation = dict(zip(history.validation_step, history.validation_loss, strict=True))
-    lines = []
-    for t, (loss, norm) in enumerate(zip(history.loss, history.grad_norm, strict=True)):
-        line = {"step": t, "loss": loss, "grad_norm": norm}
-        if t in validation:
-            line["validation_loss"] = validation[t]
-        lines.append(line)
-    if len(lines) in validation:  # after the last step, whose own loss nobody asked for
-        lines.append({"step": len(lines), "validation_loss": validation[len(lines)]})
-    return "".join(to_json(line) + "\n" for line in lines)
 
 
 def to_json(value: dict[str, Any], indent: int | None = None) -> str:

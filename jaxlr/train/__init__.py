@@ -3,16 +3,20 @@
 from jaxlr.train.loop import train
 from jaxlr.train.optimizer import Optimizer, check_alpha, from_optax, plain
 from jaxlr.train.record import DivergedError, History, Progress, Result, Status, check_count
+from jaxlr.train.state import Best, TrainState, first_state
 
 __all__ = [
+    "Best",
     "DivergedError",
     "History",
     "Optimizer",
     "Progress",
     "Result",
     "Status",
+    "TrainState",
     "check_alpha",
     "check_count",
+    "first_state",
     "from_optax",
     "plain",
     "train",

@@ -28,13 +28,14 @@ from jaxlr.train.record import (
     ValidationRows,
     check_count,
 )
+from jaxlr.train.state import TrainState, check_state, first_state
 
 _NO_ROW = -1  # fills the last mini-batch of an epoch
 _LOOK_EVERY = 100  # steps between two looks at the losses, each of which waits for the device
 
 
 def train(
-    params: Params,
+    params: Params | TrainState,
     X: ArrayLike,
     y: ArrayLike,
     optimizer: Optimizer | optax.GradientTransformation | optax.MultiSteps,
@@ -53,14 +54,15 @@ def train(
 
     Parameters
     ----------
-    params : Params
-        Where to start, for instance ``jaxlr.zeros(d)``.
+    params : Params or TrainState
+        Where to start, for instance ``jaxlr.zeros(d)``; or the state that an earlier training
+        left, from which this one goes on to the same bits as without the break.
     X, y, sample_weight, l2
         As for `jaxlr.loss_and_grads`.
     optimizer : Optimizer, optax.GradientTransformation or optax.MultiSteps
         ``plain(alpha)``, or anything of optax.
     steps : int
-        Number of updates.
+        Number of updates, those of an earlier training included.
     batch_size : int, optional
         Rows in a mini-batch; all rows without it. Every epoch visits every row of positive
         weight once, in an order that depends on ``key`` and the epoch alone.
@@ -81,7 +83,8 @@ def train(
     Raises
     ------
     ValueError
-        For the rows as `jaxlr.loss_and_grads`, and for settings out of range.
+        For the rows as `jaxlr.loss_and_grads`, for settings out of range, and for a state of
+        another optimiser.
     TypeError
         If ``optimizer`` is none, or one that calls the loss by itself.
     DivergedError
@@ -98,41 +101,44 @@ def train(
     all steps done: w = 0.91, b = -1.36
     """
     optimizer = as_optimizer(optimizer)
-    params, X, y, s = batch.check_rows(params, X, y, sample_weight)
+    earlier = params if isinstance(params, TrainState) else None
+    start = params.params if isinstance(params, TrainState) else params
+    params, X, y, s = batch.check_rows(start, X, y, sample_weight)
     batch.check_penalty(l2)
     check_count("steps", steps, least=0)
     batches = None
     if batch_size is not None:
         check_count("batch_size", batch_size)
         batches = _Batches(X, s, batch_size, jax.random.key(0) if key is None else key)
-    held_out = HeldOut(params, validation, validate_every, patience)
+    state = check_state(earlier, params, optimizer) if earlier else first_state(params, optimizer)
+    held_out = HeldOut(state, validation, validate_every, patience)
 
     mesh = shard.mesh_of(X) if batches is None else None
     # XLA's devices on a CPU share one pool of threads: with several sums over devices under way,
     # the parts of one can hold all threads while those of another wait for theirs, for good.
     one_at_a_time = mesh is not None and jax.default_backend() == "cpu"
-    state, good = optimizer.init(params), params
-    record, status = Record(), Status.STEPS_DONE
-    for t in range(steps):
+    record, n, stopped = Record(state.step), batches.size if batches else len(X), False
+    while state.step < steps and not stopped and not held_out.is_over():
+        t, params = state.step, state.params
         rows = batches.at(t) if batches else None
-        J, grads, norm, good = _gradient(params, good, X, y, s, l2, rows, mesh=mesh)
+        J, grads, norm, good = _gradient(params, state.good, X, y, s, l2, rows, mesh=mesh)
         if one_at_a_time:
             jax.block_until_ready(J)
-        params, state = _update(params, grads, state, J, step=optimizer.step)
+        params, after = _update(params, grads, state.optimizer, J, step=optimizer.step)
         record.append(J, norm)
-        if len(record) % _LOOK_EVERY == 0:
+        validation_loss = held_out.look(params, after=t + 1)
+        state = TrainState(t + 1, params, good, after, held_out.best)
+        if callback:
+            stopped = callback(Progress(t, params, J, norm, validation_loss, n, state))
+        if state.step % _LOOK_EVERY == 0:
             record.raise_if_diverged(good, held_out)
-        validation_loss = held_out.look(params, after=len(record))
-        if callback and callback(Progress(t, params, J, norm, validation_loss)):
-            status = Status.STOPPED_BY_CALLBACK
-            break
-        if held_out.is_over():
-            status = Status.STOPPED_EARLY
-            break
 
-    record.raise_if_diverged(good, held_out, last=params)
-    params, params_step = held_out.best or (params, len(record))
-    return Result(params, params_step, len(record), status, record.history(held_out))
+    record.raise_if_diverged(state.good, held_out, last=state.params)
+    status = Status.STOPPED_EARLY if held_out.is_over() else Status.STEPS_DONE
+    status = Status.STOPPED_BY_CALLBACK if stopped else status
+    best = held_out.best
+    params, params_step = (best.params, best.step) if best else (state.params, state.step)
+    return Result(params, params_step, state.step, status, record.history(held_out), state)
 
 
 # Gradient and update are compiled apart. Compiled together, XLA would draw a constant learning rate

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
 from jaxlr.core import Params
+from jaxlr.train.state import Best, TrainState
 
 ValidationRows = (
     tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
@@ -28,7 +29,8 @@ class Progress(NamedTuple):
     """What a callback sees after each step.
 
     ``loss`` and ``grad_norm`` are those before the step, ``params`` those after it. They are
-    arrays that may still be computed: reading one waits for the device.
+    arrays that may still be computed: reading one waits for the device. ``rows`` is how many rows
+    the step read, and ``state`` is what `train` can go on from.
     """
 
     step: int
@@ -36,13 +38,16 @@ class Progress(NamedTuple):
     loss: Array
     grad_norm: Array
     validation_loss: float | None
+    rows: int
+    state: TrainState
 
 
 class History(NamedTuple):
     """Losses (nats) and Euclidean gradient norms before each step; validation after some.
 
     ``loss`` and ``grad_norm`` have shape (steps,). ``validation_loss`` (v,) was taken after
-    ``validation_step`` (v,) steps. With mini-batches, each loss is that of its batch.
+    ``validation_step`` (v,) steps. With mini-batches, each loss is that of its batch. Where `train`
+    went on from a state, the losses begin there.
     """
 
     loss: np.ndarray
@@ -55,7 +60,7 @@ class Result(NamedTuple):
     """Outcome of `train`.
 
     ``params`` are those after ``params_step`` of the ``steps`` steps taken: the last, or with a
-    validation set the best.
+    validation set the best. From ``state``, the last, `train` can go on.
     """
 
     params: Params
@@ -63,6 +68,7 @@ class Result(NamedTuple):
     steps: int
     status: Status
     history: History
+    state: TrainState
 
 
 class DivergedError(ArithmeticError):
@@ -87,16 +93,15 @@ class HeldOut:
 
     def __init__(
         self,
-        params: Params,
+        state: TrainState,
         rows: ValidationRows | None,
         every: int,
         patience: int | None,
     ) -> None:
         self.steps: list[int] = []
         self.losses: list[float] = []
-        self.best: tuple[Params, int] | None = None
-        self.best_loss, self.since_best = float("inf"), 0
         self.rows, self.every, self.patience = None, every, patience
+        self.best = None if rows is None else state.best
         if rows is None:
             if patience is not None:
                 raise ValueError("patience needs validation=(X, y) to watch")
@@ -109,37 +114,37 @@ class HeldOut:
         if patience is not None:
             check_count("patience", patience)
         X, y, s = rows if len(rows) == 3 else (*rows, None)
-        _, X, y, s = batch.check_rows(params, X, y, s)
+        _, X, y, s = batch.check_rows(state.params, X, y, s)
         self.rows, self.mesh = (X, y, s), shard.mesh_of(X)
-        self.best = params, 0
-        self.look(params, after=0)
+        if self.best is None:
+            self.best = Best(state.params, state.step, float("inf"), 0)
+            self.look(state.params, after=state.step)
 
     def look(self, params: Params, after: int) -> float | None:
         """Take the loss if it is time to, and keep the parameters if they are the best."""
-        if self.rows is None or after % self.every:
+        if self.rows is None or self.best is None or after % self.every:
             return None
         loss = float(batch.compiled_mean_loss(params, *self.rows, 0.0, mesh=self.mesh))
         self.steps.append(after)
         self.losses.append(loss)
-        self.since_best += 1
-        if loss < self.best_loss:
-            self.best, self.best_loss, self.since_best = (params, after), loss, 0
+        if loss < self.best.loss:
+            self.best = Best(params, after, loss, since=0)
+        else:
+            self.best = self.best._replace(since=self.best.since + 1)
         return loss
 
     def is_over(self) -> bool:
         """Whether patience has run out."""
-        return self.patience is not None and self.since_best >= self.patience
+        return bool(self.best and self.patience and self.best.since >= self.patience)
 
 
 class Record:
-    """Losses and gradient norms of the steps so far, read from the device only when asked."""
+    """Losses and gradient norms since step ``start``, read from the device only when asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int) -> None:
+        self.start = start
         self.seen: list[tuple[Array, Array]] = []
         self.read: list[tuple[float, float]] = []
-
-    def __len__(self) -> int:
-        return len(self.seen) + len(self.read)
 
     def append(self, J: Array, norm: Array) -> None:
         """Note one step, without waiting for it."""
@@ -153,12 +158,12 @@ class Record:
         self.read += [(float(J), float(norm)) for J, norm in jax.device_get(self.seen)]
         self.seen = []
         finite = np.isfinite(np.reshape(self.read[first:], (-1, 2))).all(axis=1)
-        step = first + int(np.argmin(finite)) if not finite.all() else None
-        if step is None and last is not None and not all(np.isfinite(v).all() for v in last):
-            step = len(self)  # the last update itself overflowed
-        if step is not None:
-            del self.read[step + 1 :]
-            raise DivergedError(step, good, self.history(held_out))
+        taken = first + int(np.argmin(finite)) if not finite.all() else None
+        if taken is None and last is not None and not all(np.isfinite(v).all() for v in last):
+            taken = len(self.read)  # the last update itself overflowed
+        if taken is not None:
+            del self.read[taken + 1 :]
+            raise DivergedError(self.start + taken, good, self.history(held_out))
 
     def history(self, held_out: HeldOut) -> History:
         """Return all that was read so far."""

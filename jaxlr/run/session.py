@@ -1,0 +1,185 @@
+"""One sitting at a training run: from the first step, or from a checkpoint, to the end."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlr import core
+from jaxlr.check import Report
+from jaxlr.core import Params
+from jaxlr.data import Dataset
+from jaxlr.run.checkpoint import Checkpoint, Checkpoints
+from jaxlr.run.config import TrainConfig
+from jaxlr.run.crosscheck import check_gradient_at
+from jaxlr.run.events import Events
+from jaxlr.run.fingerprint import fingerprint
+from jaxlr.run.folder import EVENTS, METRICS
+from jaxlr.run.keeper import Callback, Keeper
+from jaxlr.run.metrics import Metrics
+from jaxlr.run.parts import Parts, devices_for, place, prepare, read
+from jaxlr.run.result import Run, finish
+from jaxlr.run.summary import facts
+from jaxlr.train import (
+    Best,
+    DivergedError,
+    Optimizer,
+    Result,
+    Status,
+    TrainState,
+    first_state,
+    train,
+)
+
+_ROWS_CHECKED = 256
+INTERRUPTED = "interrupted"
+_KEYS = "threefry2x32"  # said, so that no setting of JAX changes the order of the rows
+Tell = Callable[[str], None]
+
+
+class GradientCheckError(RuntimeError):
+    """The hand-written gradient fails on these rows; nothing was trained. See ``.report``."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__(f"the gradient check failed, so nothing was trained. {report}")
+
+
+class Task(NamedTuple):
+    """A training, ready for its first step: its rows, checked, and the devices for them."""
+
+    config: TrainConfig
+    parts: Parts
+    optimizer: Optimizer
+    gradient_check: str
+    devices: Sequence[Any]
+    fingerprint: dict[str, Any]
+
+    def origin(self) -> dict[str, Any]:
+        """Return what a run must have in common with itself to give the same bits after a break."""
+        return {
+            "data": self.fingerprint,
+            "devices": len(self.devices),
+            "device": self.devices[0].device_kind,
+            "jax": jax.__version__,
+        }
+
+    def beginning(self) -> Checkpoint:
+        """Return what there is before the first step."""
+        rows, key = self.parts.train, jax.random.key(self.config.seed, impl=_KEYS)
+        params = core.zeros(rows.X.shape[1], rows.X.dtype)
+        state = first_state(params, self.optimizer)
+        return Checkpoint(state, np.asarray(jax.random.key_data(key)))
+
+    def pattern(self) -> Checkpoint:
+        """Return a checkpoint with the shapes and types that those of this run have."""
+        beginning = self.beginning()
+        if self.parts.validation is None:
+            return beginning
+        best = Best(beginning.state.params, 0, 0.0, 0)
+        return beginning._replace(state=beginning.state._replace(best=best))
+
+
+def prepare_training(config: TrainConfig, tell: Tell) -> Task:
+    """Load the rows and have the gradient judged on some of them."""
+    rows = read(config, tell)
+    parts = prepare(rows, config, tell, validation_fraction=config.validation_fraction)
+    report = _check_sample(parts.train, config)
+    tell(f"gradient check: {report.summary()}")
+    if not report:
+        raise GradientCheckError(report)
+    # A mini-batch is small, and its rows lie anywhere.
+    devices = jax.devices()[:1] if config.batch_size else devices_for(parts.train)
+    optimizer = config.make_optimizer()
+    return Task(config, parts, optimizer, report.summary(), devices, fingerprint(rows))
+
+
+def carry_out(task: Task, folder: Path, begin: Checkpoint, callback: Callback | None) -> Run:
+    """Train from ``begin`` on, and finish the run folder."""
+    config, checkpoints = task.config, Checkpoints(folder)
+    events = Events(folder / EVENTS, begin.state.step) if config.tensorboard else None
+    try:
+        go_on = _on_rows(task, begin.key)
+        begin = _with_first_validation(begin, go_on)
+        metrics = Metrics(
+            folder / METRICS,
+            step=begin.state.step,
+            size=begin.metrics_size,
+            validation_loss=begin.validation_loss,
+            events=events,
+        )
+        keeper = Keeper(config, metrics, checkpoints, begin, callback)
+        params, outcome = _outcome(lambda: go_on(begin.state, config.steps, keeper), keeper)
+        metrics.close()
+    finally:
+        checkpoints.close()
+        if events:
+            events.close()
+    summary = {
+        **outcome,
+        "seconds": round(keeper.seconds(), 3),
+        "gradient_check": task.gradient_check,
+        **facts(params, task.parts, task.devices),
+    }
+    return finish(folder, task.parts.model(params, config), summary)
+
+
+def _on_rows(task: Task, key: np.ndarray) -> Callable[..., Result]:
+    """`train` on the rows of a task, from a state on, to so many steps."""
+    config, held_out = task.config, task.parts.validation
+    X, y, s = place(task.parts.train, task.devices)
+    settings = {
+        "sample_weight": s,
+        "batch_size": config.batch_size,
+        "l2": config.l2,
+        "key": jax.random.wrap_key_data(jnp.asarray(key), impl=_KEYS),
+        "validation": None if held_out is None else place(held_out, task.devices),
+        "validate_every": config.validate_every,
+        "patience": config.patience,
+    }
+
+    def go_on(state: TrainState, steps: int, callback: Callback | None = None) -> Result:
+        return train(state, X, y, task.optimizer, steps=steps, callback=callback, **settings)
+
+    return go_on
+
+
+def _with_first_validation(begin: Checkpoint, go_on: Callable[..., Result]) -> Checkpoint:
+    """Take the validation loss of the first parameters, which no step comes before."""
+    if begin.state.step > 0:
+        return begin
+    first = go_on(begin.state, 0)
+    losses = first.history.validation_loss
+    return begin._replace(
+        state=first.state, validation_loss=float(losses[0]) if len(losses) else None
+    )
+
+
+def _outcome(run: Callable[[], Result], keeper: Keeper) -> tuple[Params, dict[str, Any]]:
+    """Parameters (host arrays) that a training found, and how it ended."""
+    try:
+        result = run()
+        status, why = result.status.name.lower(), result.status.value
+        if result.status is Status.STOPPED_BY_CALLBACK:
+            status = why = INTERRUPTED
+        steps, params_step = result.steps, result.params_step
+        keeper.finish(result.state)
+    except DivergedError as error:
+        result, status, why = error, "diverged", error.why
+        steps, params_step = error.step, max(0, error.step - 1)
+    facts = {"status": status, "why": why, "steps": steps, "params_step": params_step}
+    return jax.device_get(result.params), facts
+
+
+def _check_sample(rows: Dataset, config: TrainConfig) -> Report:
+    """Judge the gradient on a sample of the rows, at a point where nothing is zero."""
+    m, d = rows.X.shape
+    rng = np.random.default_rng(config.seed)
+    index = np.sort(rng.choice(m, min(m, _ROWS_CHECKED), replace=False))
+    w = rng.standard_normal(d) / np.sqrt(d)
+    params = Params(jnp.asarray(w, rows.X.dtype), jnp.asarray(0.5, rows.X.dtype))
+    X, y = jax.device_put(rows.X[index]), jax.device_put(rows.y[index])
+    return check_gradient_at(params, X, y, l2=config.l2)
