@@ -4,6 +4,7 @@
     .venv/bin/python scripts/bench.py fit         # one model, to the optimum
     .venv/bin/python scripts/bench.py many        # many models in one call
     .venv/bin/python scripts/bench.py check       # judges of derivatives
+    .venv/bin/python scripts/bench.py stream      # a file in blocks, beside pyarrow
     .venv/bin/python scripts/bench.py import      # what `import jaxlr` adds to `import jax`
 
 Contenders run interleaved, round after round, so that a busy machine is busy for all of them;
@@ -16,7 +17,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from benches import check, fit, gradient, imports, many
+from benches import check, fit, gradient, imports, many, stream
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, check, imports):
+    for module in (gradient, fit, many, check, imports, stream):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
     if arguments.command != "import":

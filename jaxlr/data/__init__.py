@@ -1,19 +1,32 @@
-"""Rows in: the built-in data set and CSV files, as arrays that JAX takes without a copy."""
+"""Rows in: files of many formats, whole or in blocks, as arrays that JAX takes without a copy."""
 
-from jaxlr.data.csv import read_csv, read_features
-from jaxlr.data.dataset import DataError, Dataset, split
-from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, load
+from jaxlr.data.dataset import Dataset, split
+from jaxlr.data.encoding import Category, Encoding, Labels, Number
+from jaxlr.data.errors import DataError
+from jaxlr.data.opening import open_stream
+from jaxlr.data.prefetch import prefetch
+from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, load, read_features
+from jaxlr.data.sources import FORMATS
+from jaxlr.data.stream import Block, Stream
 from jaxlr.shard import aligned_empty
 
 __all__ = [
     "BUILT_IN",
+    "FORMATS",
+    "Block",
+    "Category",
     "DataError",
     "Dataset",
+    "Encoding",
+    "Labels",
+    "Number",
+    "Stream",
     "absolute",
     "aligned_empty",
     "breast_cancer",
     "load",
-    "read_csv",
+    "open_stream",
+    "prefetch",
     "read_features",
     "split",
 ]

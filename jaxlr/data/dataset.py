@@ -5,21 +5,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jaxlr.data.encoding import Encoding
+from jaxlr.data.errors import DataError
 from jaxlr.extras import extra
 from jaxlr.shard import aligned_empty
 
 _BLOCK_BYTES = 1 << 22  # of rows that are taken at once, so that no second copy of X arises
 
 
-class DataError(ValueError):
-    """Data that cannot be used; the message says where it is wrong and what to do."""
-
-
 class Dataset(NamedTuple):
     """Examples with their names.
 
     ``X`` (n, d) and ``y`` (n,) in one floating-point type, ``y`` in [0, 1]; ``labels`` are the
-    names of labels 0 and 1, ``features`` (d,) those of the columns.
+    names of labels 0 and 1, ``features`` (d,) those of the columns. ``weight`` (n,) is None where
+    all rows count alike; ``encoding`` tells how the columns of a file became these.
     """
 
     X: np.ndarray
@@ -27,6 +26,8 @@ class Dataset(NamedTuple):
     features: tuple[str, ...]
     labels: tuple[str, str]
     name: str
+    weight: np.ndarray | None = None
+    encoding: Encoding | None = None
 
     def rows(
         self,
@@ -65,7 +66,8 @@ class Dataset(NamedTuple):
                     f"{row + 1}, too large for {dtype}. Standardise, scale it down, or compute in "
                     "float64 (--dtype float64)"
                 )
-        return self._replace(X=X, y=self.y[index].astype(dtype))
+        weight = None if self.weight is None else self.weight[index].astype(dtype)
+        return self._replace(X=X, y=self.y[index].astype(dtype), weight=weight)
 
     def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the columns over some of the rows: (d,) each, in float64.

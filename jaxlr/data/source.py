@@ -1,36 +1,53 @@
-"""Where rows come from: the built-in data set by its name, a CSV file by its path."""
+"""Rows in memory: the built-in data set by its name, a file of any format by its path."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxlr.data.csv import orient, read_csv
-from jaxlr.data.dataset import DataError, Dataset
+from jaxlr.data.dataset import Dataset
+from jaxlr.data.encoder import Encoder, Rows
+from jaxlr.data.encoding import Encoding, Labels, Number
+from jaxlr.data.errors import DataError, GapError
+from jaxlr.data.labels import gaps_in, orient
+from jaxlr.data.learner import Learner
+from jaxlr.data.opening import open_encoded, open_planned
+from jaxlr.data.settings import Categorical, Missing, Settings
+from jaxlr.data.sources import Batch, is_url
 from jaxlr.extras import extra
 from jaxlr.shard import aligned_empty
 
 BUILT_IN = "breast_cancer"
+_BATCH_ROWS = 1 << 16
 
 
 def load(
     source: str | Path,
     *,
+    form: str | None = None,
     target: str | None = None,
-    exclude: Collection[str] = (),
     positive: str | None = None,
+    weight: str | None = None,
+    columns: Collection[str] | None = None,
+    exclude: Collection[str] = (),
+    categorical: Categorical = (),
+    missing: Missing = "error",
+    unknown: str = "error",
+    encoding: Encoding | None = None,
     dtype: DTypeLike = np.float32,
 ) -> Dataset:
-    """Load the built-in data set by its name, or a CSV file by its path.
+    """Load the built-in data set by its name, or all rows of a file or folder by its path.
 
     Parameters
     ----------
     source : str or Path
-        ``"breast_cancer"``, or the path of a CSV file with a header.
+        ``"breast_cancer"``, or what `open_stream` reads.
+    form, weight, columns, categorical, missing, unknown, encoding
+        As of `open_stream`.
     target : str, optional
-        Column with the labels; needed for a file.
+        Column with the labels; needed for CSV, Parquet and npy.
     exclude : collection of str
         Columns that are no features.
     positive : str, optional
@@ -50,19 +67,53 @@ def load(
     >>> data.X.shape, data.labels
     ((569, 30), ('malignant', 'benign'))
     """
-    if not _is_built_in(source):
-        return read_csv(source, target=target, exclude=exclude, positive=positive, dtype=dtype)
-    if target or exclude:
-        raise DataError(
-            f"the built-in {BUILT_IN} has its own target and features. To use a file, name it: "
-            "jaxlr train FILE --target COLUMN"
+    if _is_built_in(source):
+        if target or exclude:
+            raise DataError(
+                f"the built-in {BUILT_IN} has its own target and features. To use a file, name "
+                "it: jaxlr train FILE --target COLUMN"
+            )
+        return breast_cancer(positive=positive, dtype=dtype)
+    if encoding is not None:
+        opened = open_encoded(source, encoding, form, target=target, weight=weight, exclude=exclude)
+        encoder = Encoder(encoding, dtype)
+        batches = [*opened.batches(encoder.read, _BATCH_ROWS)]
+    else:
+        settings = Settings(
+            target, positive, weight, columns, exclude, categorical, missing, unknown
         )
-    return breast_cancer(positive=positive, dtype=dtype)
+        opened, plan = open_planned(source, form, settings)
+        batches = [*opened.batches(plan.read, _BATCH_ROWS)]
+        encoder = Encoder(_learn(batches, Learner(plan, opened.path, dtype)), dtype)
+    return _encoded(batches, encoder, opened.stem)
+
+
+def read_features(
+    path: str | Path,
+    features: Sequence[str],
+    *,
+    ignore: Collection[str] = (),
+    dtype: DTypeLike = np.float64,
+) -> np.ndarray:
+    """Read the named columns of numbers of a file, in that order: X (n, d).
+
+    Raises
+    ------
+    DataError
+        If one of the columns is missing, or another is there that is not in ``ignore``.
+    """
+    encoding = Encoding(tuple(Number(name) for name in features))
+    opened = open_encoded(path, encoding, exclude=ignore)
+    encoder = Encoder(encoding, dtype, labelled=False)
+    batches = [*opened.batches(encoder.read, _BATCH_ROWS)]
+    return _written(batches, encoder).X
 
 
 def absolute(source: str | Path) -> str:
-    """Name of the built-in data set, or path of the file, that holds in any working folder."""
-    return BUILT_IN if _is_built_in(source) else str(Path(source).absolute())
+    """Name the built-in data set, or the file by a path or URL that holds in any folder."""
+    if _is_built_in(source) or is_url(source):
+        return str(source)
+    return str(Path(source).absolute())
 
 
 def breast_cancer(*, positive: str | None = None, dtype: DTypeLike = np.float32) -> Dataset:
@@ -77,10 +128,38 @@ def breast_cancer(*, positive: str | None = None, dtype: DTypeLike = np.float32)
     bunch: Any = load_breast_cancer()
     X = aligned_empty(bunch.data.shape, dtype)
     X[:] = bunch.data
-    labels = tuple(str(name) for name in bunch.target_names)
-    y, (zero, one) = orient(bunch.target.astype(dtype), (labels[0], labels[1]), positive, BUILT_IN)
-    return Dataset(X, y, tuple(map(str, bunch.feature_names)), (zero, one), BUILT_IN)
+    zero, one = (str(name) for name in bunch.target_names)
+    labels = orient(Labels((zero, one), (0.0, 1.0)), positive, BUILT_IN)
+    y = (bunch.target == (labels.names[1] == one)).astype(dtype)
+    return Dataset(X, y, tuple(map(str, bunch.feature_names)), labels.names, BUILT_IN)
 
 
 def _is_built_in(source: str | Path) -> bool:
     return str(source) == BUILT_IN and not Path(source).exists()
+
+
+def _learn(batches: Sequence[Batch], learner: Learner) -> Encoding:
+    try:
+        for batch in batches:
+            learner.add(batch)
+    except GapError as gap:
+        gaps = sum(int(gaps_in(batch.column(gap.column)).sum()) for batch in batches)
+        raise gap.counted(gaps, sum(map(len, batches))) from None
+    return learner.finish()[0]
+
+
+def _written(batches: Sequence[Batch], encoder: Encoder) -> Rows:
+    room, start = encoder.room(sum(map(len, batches))), 0
+    for batch in batches:
+        encoder.write(batch, room.part(start, start + len(batch)))
+        start += len(batch)
+    return room
+
+
+def _encoded(batches: Sequence[Batch], encoder: Encoder, name: str) -> Dataset:
+    encoding, room = encoder.encoding, _written(batches, encoder)
+    if room.y is None or encoding.labels is None:
+        raise DataError(f"{name}: the model has no labels")
+    return Dataset(
+        room.X, room.y, encoding.features, encoding.labels.names, name, room.weight, encoding
+    )

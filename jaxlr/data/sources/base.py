@@ -1,0 +1,94 @@
+"""What every format gives: rows in the file's order, from any row on, as numbers or columns."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Where(NamedTuple):
+    """Numbers of some rows, from 0 over all files, and the file they are in.
+
+    ``first`` is the number of that file's first row; messages count rows from 1 in the file.
+    """
+
+    file: str
+    at: range | np.ndarray
+    first: int = 0
+
+    def pick(self, index: slice | np.ndarray) -> "Where":
+        """Take some of these rows."""
+        at = self.at if isinstance(index, slice) else np.asarray(self.at)
+        return self._replace(at=at[index])
+
+    def row(self, i: int) -> int:
+        """Give the number in the file, from 1, of the i-th of these rows."""
+        return int(self.at[i]) - self.first + 1
+
+
+class Batch(ABC):
+    """Some rows of a source as they are in the file, of one file, in any order."""
+
+    where: Where
+
+    def __len__(self) -> int:
+        return len(self.where.at)
+
+    def place(self, name: str, i: int, what: str) -> str:
+        """Tell file, column and row, and ``what`` is there."""
+        return f"{self.where.file}: column {name!r} {what} in row {self.where.row(i)}"
+
+    @abstractmethod
+    def numbers(self, names: Sequence[str], rows: slice, out: np.ndarray) -> None:
+        """Write columns of numbers as rows into out (m, k); NaN where there is no value."""
+
+    @abstractmethod
+    def column(self, name: str) -> "pa.Array | pa.ChunkedArray":
+        """Give one column, of any type."""
+
+    @abstractmethod
+    def pick(self, index: slice | np.ndarray) -> "Batch":
+        """Take some of the rows."""
+
+
+class Source(ABC):
+    """Rows of one file, or of the files of a folder.
+
+    ``columns`` are all names; ``n`` the number of rows, None while it is not known; ``seeks``
+    whether rows are reached without reading those before them; ``target`` and ``weight`` the
+    columns that are labels and weights by the format itself.
+    """
+
+    path: str
+    stem: str
+    columns: tuple[str, ...]
+    n: int | None = None
+    seeks: bool = True
+    target: str | None = None
+    weight: str | None = None
+
+    def as_text(self, names: Sequence[str]) -> None:  # noqa: B027, most formats say what is text
+        """Give these columns as they are spelled, where the format leaves that open."""
+
+    @abstractmethod
+    def batches(self, names: Sequence[str], rows: int, start: int = 0) -> Iterator[Batch]:
+        """Give the rows from number ``start`` on, in the file's order, some ``rows`` at once.
+
+        ``names`` are the columns that will be asked for; other columns need not be read.
+        """
+
+    def pick(self, names: Sequence[str], rows: int, index: np.ndarray) -> Iterator[Batch]:
+        """Read the rows of these numbers, which rise, in one pass at most."""
+        cuts = np.flatnonzero(np.diff(index) > rows) + 1 if self.seeks else []
+        for run in np.split(index, cuts):
+            for batch in self.batches(names, rows, int(run[0])):
+                at = batch.where.at
+                inside = run[np.searchsorted(run, at[0]) : np.searchsorted(run, at[-1] + 1)]
+                if len(inside):
+                    yield batch.pick(inside - at[0])
+                if at[-1] >= run[-1]:
+                    break
