@@ -76,8 +76,8 @@ def _number(value: float | None) -> str:
 def _result(outcome: Outcome) -> str:
     if outcome.finished():
         return f"best at step {outcome.params_step} of {outcome.steps}"
-    after = "" if outcome.status == "failed" else f" after {outcome.steps} steps"
-    return f"{outcome.status}{after}"
+    at = "" if outcome.status == "failed" else f" at step {outcome.steps}"
+    return f"{outcome.status}{at}"
 
 
 def _print_reasons(sweep: Sweep) -> None:

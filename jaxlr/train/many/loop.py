@@ -115,10 +115,12 @@ def train_many(
     n, stopped = orders.size if orders else len(X), False
     while ledger.steps < steps and not stopped and ledger.going().any():
         t = ledger.steps
-        J, norm, grads, lanes = _gradient(lanes, X, y, s, orders and orders.at(t), mesh=mesh)
+        turn = orders.at(t) if orders else None
+        before = (lanes.params, lanes.good, lanes.live)
+        J, norm, grads, good, live = _gradient(*before, X, y, s, lanes.l2, turn, mesh=mesh)
         if one_at_a_time:
             jax.block_until_ready(J)
-        lanes = _update(lanes, grads, J, step=step)
+        lanes = _update(lanes._replace(good=good, live=live), grads, J, step=step)
         ledger.append(J, norm, lanes.live)
         seen = ManyProgress(t, ledger.members, J, norm, lanes.live, n)
         lanes = ledger.look(lanes)
@@ -155,15 +157,23 @@ def _without_those_over(lanes: Lanes, ledger: Ledger, orders: Orders | None, n: 
 
 @partial(jax.jit, static_argnames="mesh")
 def _gradient(
-    lanes: Lanes, X: Array, y: Array, s: Array | None, turn: Turn | None, *, mesh: Mesh | None
-) -> tuple[Array, Array, Params, Lanes]:
+    params: Params,
+    good: Params,
+    live: Array,
+    X: Array,
+    y: Array,
+    s: Array | None,
+    l2: Array,
+    turn: Turn | None,
+    *,
+    mesh: Mesh | None,
+) -> tuple[Array, Array, Params, Params, Array]:
     """Losses, norms and gradients; ``good`` follows ``params`` while they are finite."""
-    J, grads = objectives(lanes.params, X, y, s, lanes.l2, turn, mesh=mesh)
+    J, grads = objectives(params, X, y, s, l2, turn, mesh=mesh)
     dw, db = (g.astype(J.dtype) for g in grads)
     norm = jnp.sqrt(jnp.square(dw).sum(1) + jnp.square(db))
-    live = lanes.live & jnp.isfinite(J) & jnp.isfinite(norm)
-    good = where(live, lanes.params, lanes.good)
-    return J, norm, grads, lanes._replace(live=live, good=good)
+    live = live & jnp.isfinite(J) & jnp.isfinite(norm)
+    return J, norm, grads, where(live, params, good), live
 
 
 @partial(jax.jit, static_argnames="step")

@@ -90,7 +90,9 @@ class Ledger:
         self.since[trains] = np.where(better, 0, self.since + 1)[trains]
         if held_out.patience:
             self.ended[trains & (self.since >= held_out.patience)] = self.steps
-        return _keep(lanes, better[self.members], self.ended[self.members] == _NEVER)
+        going = self.ended[self.members] == _NEVER
+        best, live = _keep(lanes.params, lanes.best, lanes.live, better[self.members], going)
+        return lanes._replace(best=best, live=live)
 
     def read_seen(self) -> None:
         """Wait for the steps noted so far: who has diverged is known then."""
@@ -155,6 +157,7 @@ def where(which: Array, new: Any, old: Any) -> Any:
 
 
 @jax.jit
-def _keep(lanes: Lanes, better: Array, going: Array) -> Lanes:
-    best = where(better, lanes.params, lanes.best)
-    return lanes._replace(best=best, live=lanes.live & going)
+def _keep(
+    params: Params, best: Params, live: Array, better: Array, going: Array
+) -> tuple[Params, Array]:
+    return where(better, params, best), live & going
