@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import typing
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from jaxlr.cli import main, progress
+from jaxlr.core import Params
+from jaxlr.data import Dataset
 from jaxlr.run import RunConfig, RunFolderError, SweepConfig, TrainConfig, run_sweep, run_training
-from jaxlr.run.sweep import folder, groups, sweep
+from jaxlr.run.sweep import crosscheck, folder, groups, sweep
 from jaxlr.run.sweep.outcome import Outcome, rank
 
 GRID = dict(
@@ -84,10 +87,9 @@ def test_the_folder_has_a_line_for_each_member_and_settings_to_go_on_with(swept)
     assert sorted(path.name for path in found.folder.parent.iterdir()) == ["rows.csv", "sweep"]
 
 
-@pytest.mark.parametrize("batch_size", [None, 16])
-def test_a_member_is_what_jaxlr_train_makes_of_its_settings(swept, tmp_path, batch_size):
+def test_a_member_is_what_jaxlr_train_makes_of_its_settings(swept, tmp_path):
     _, found = swept
-    member = next(o for o in outcomes(found) if o.config.batch_size == batch_size)
+    member = next(o for o in outcomes(found) if o.config.batch_size == 16)
     config = dataclasses.replace(member.config, out=f"{tmp_path}/run", checkpoint_minutes=0)
     summary = run_training(config).summary
     for name in FINISHED:
@@ -182,6 +184,9 @@ def rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "rows.csv")
     write_rows(tmp_path / "soft.csv", soft=True)
+    # It takes a second each time, and those of `swept` were judged.
+    passes = SimpleNamespace(summary=lambda: "pass")
+    monkeypatch.setattr(sweep, "check_gradient_of_many", lambda rows, config: passes)
     return tmp_path
 
 
@@ -201,7 +206,8 @@ def test_the_command_prints_a_table_and_the_command_to_go_on(rows, capsys):
     assert losses == sorted(losses)
     assert "4 of 12 diverged, the first of them: the loss or its gradient" in out
     assert "to train the best: jaxlr train s/best.toml" in out
-    assert main(["sweep", "s/sweep.toml", "--alpha", "1e200", "--out", "again"]) == 1
+    wild = ["--alpha", "1e200", "1e201", "1e202"]
+    assert main(["sweep", "s/sweep.toml", *wild, "--out", "again"]) == 1
     assert "no settings came through" in capsys.readouterr().err
     assert sorted(path.name for path in (rows / "again").iterdir()) == ["sweep.jsonl", "sweep.toml"]
 
@@ -220,6 +226,31 @@ def test_a_program_that_fails_is_reported_and_not_fatal(rows, monkeypatch, capsy
     assert "6 of 12 failed, the first of them: RESOURCE_EXHAUSTED: no memory\n" in (
         capsys.readouterr().out
     )
+
+
+def test_a_wrong_gradient_of_many_is_caught(monkeypatch):
+    data = Dataset(np.eye(4, 2), np.array([0.0, 1, 1, 0]), ("a", "b"), ("no", "yes"), "made up")
+    original = crosscheck.objectives
+
+    def wrong(*arguments):
+        J, (dw, db) = original(*arguments)
+        return J, Params(dw[::-1], db)  # each model gets the other's
+
+    with jax.enable_x64(True):
+        monkeypatch.setattr(crosscheck, "objectives", wrong)
+        assert not crosscheck.check_gradient_of_many(data, TrainConfig(l2=0.1))
+
+
+def test_nothing_is_trained_with_a_wrong_gradient(rows, monkeypatch, capsys):
+    class Failing(SimpleNamespace):
+        def __bool__(self):
+            return False
+
+    fails = Failing(summary=lambda: "wrong")
+    monkeypatch.setattr(sweep, "check_gradient_of_many", lambda rows, config: fails)
+    assert jaxlr_sweep("--dtype", "float64") == 1
+    assert "the gradient check failed, so nothing was trained" in capsys.readouterr().err
+    assert not (rows / "s").exists()
 
 
 def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):

@@ -62,7 +62,7 @@ def momentum(alpha):
 
 @pytest.mark.parametrize(
     ("optimizer", "batch_size", "weights"),
-    [(jaxlr.plain, None, None), (optax.adam, None, None), (momentum, 16, np.arange(N) % 3 / 2)],
+    [(jaxlr.plain, None, np.arange(N) % 3 / 2), (optax.adam, None, None), (momentum, 16, None)],
 )
 def test_each_member_is_what_train_makes_of_it_alone(optimizer, batch_size, weights):
     with jax.enable_x64(True):
@@ -106,18 +106,18 @@ def test_members_that_are_over_leave_the_program(monkeypatch):
     monkeypatch.setattr(loop, "_WORTH_COMPILING", 0)
     with jax.enable_x64(True):
         params, X, y = problem()
-        settings = dict(steps=320, batch_size=16, validate_every=5, patience=3)
+        settings = dict(steps=130, batch_size=16, validate_every=5, patience=3)
         settings |= dict(validation=(X[:20], 0.7 * y[:20] + 0.1))  # what a long way makes worse
-        members = members_of([3.0, 1e-3, 1.0, 2.0, 2e-3, 0.3], seeds=[1])
-        members[4] = members[4]._replace(key=jax.random.key(2))
+        alphas = [3.0, 1e-3, 1.0, 2.0, 0.3, 4.0, 2e-3]
+        members = [jaxlr.Member(a, 0.0, jax.random.key(k % 2)) for k, a in enumerate(alphas)]
         seen = []
         found = jaxlr.train_many(
             params, X, y, members, callback=lambda p: seen.append(p.members), **settings
         )
         assert len(seen) == max(result.steps for result in found)
-        assert seen[0].tolist() == [0, 1, 2, 3, 4, 5]
-        assert seen[-1].tolist() == [1, 4]
-        for k in (0, 1, 4):
+        assert seen[0].tolist() == [0, 1, 2, 3, 4, 5, 6]
+        assert seen[-1].tolist() == [1, 6]
+        for k in (0, 1, 6):
             expected = alone(members[k], params, X, y, jaxlr.plain, **settings)
             assert_same(found[k], expected, rtol=1e-10)
 
@@ -136,10 +136,10 @@ def test_it_ends_when_all_are_over():
 def test_each_may_start_elsewhere_and_go_on_alone():
     with jax.enable_x64(True):
         _, X, y = problem()
-        start = Params(jnp.array(np.random.default_rng(2).normal(size=(2, D))), jnp.array([0.0, 1]))
-        members = members_of([0.1, 0.2])
+        start = Params(jnp.array(np.random.default_rng(2).normal(size=(7, D))), jnp.arange(7.0))
+        members = members_of(np.linspace(0.1, 0.7, 7))
         found = jaxlr.train_many(start, X, y, members, optimizer=optax.adam, steps=10)
-        for k, member in enumerate(members):
+        for k, member in list(enumerate(members))[::3]:
             own = jax.tree.map(lambda v, k=k: v[k], start)
             assert_same(found[k], alone(member, own, X, y, optax.adam, steps=10))
             more = alone(member, found[k].state, X, y, optax.adam, steps=20)
@@ -228,9 +228,9 @@ def test_what_cannot_be_used_is_named(changed, error, message):
 
 
 def test_the_state_is_that_of_the_optimiser():
-    params, X, y = problem("float32")
-    result, _ = jaxlr.train_many(
-        params, X, y, members_of([0.1, 0.2]), optimizer=optax.adam, steps=2
-    )
-    expected = first_state(params, from_optax(optax.adam(0.1)))
+    with jax.enable_x64(True):
+        params, X, y = problem()
+        members = members_of([0.1] * 7)
+        result, *_ = jaxlr.train_many(params, X, y, members, optimizer=optax.adam, steps=2)
+        expected = first_state(params, from_optax(optax.adam(0.1)))
     assert jax.tree.structure(result.state) == jax.tree.structure(expected)

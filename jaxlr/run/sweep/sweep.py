@@ -127,10 +127,6 @@ def _prepared(rows: Any, group: Group, config: SweepConfig, tell: Tell) -> Parts
     """Rows of one seed, in which the gradient is right and which the metric can be taken of."""
     first = group.members[0]
     parts = prepare(rows, first, tell, validation_fraction=first.validation_fraction)
-    report = check_gradient_of_many(parts.train, first)
-    tell(f"gradient check: {report.summary()}")
-    if not report:
-        raise GradientCheckError(report)
     held_out: Any = parts.validation
     zeros = core.zeros(held_out.X.shape[1], held_out.X.dtype)
     if evaluate(zeros, held_out)[config.metric] is None:
@@ -138,6 +134,10 @@ def _prepared(rows: Any, group: Group, config: SweepConfig, tell: Tell) -> Parts
             f"{rows.name}: the validation rows have no {config.metric}, which needs labels 0 and 1 "
             "and none between them: choose --metric loss or brier"
         )
+    report = check_gradient_of_many(parts.train, first)
+    tell(f"gradient check: {report.summary()}")
+    if not report:
+        raise GradientCheckError(report)
     return parts
 
 
