@@ -298,11 +298,15 @@ def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):
         (["bad.toml"], "bad.toml: the config has no setting speed"),
         (["scalar.toml"], "scalar.toml: alpha is 0.1: it must be a list"),
         (["typed.toml"], "typed.toml: alpha is True: it must be a number"),
+        (["nested.toml"], "nested.toml: alpha has [1]: it must be a list of single values"),
+        (["twice.toml"], "twice.toml: alpha has a value twice: 1, 1.0"),
+        (["out.toml"], "out.toml: out is 3: it must be a string"),
         (["metric.toml"], "metric.toml: metric is 3"),
     ],
 )  # fmt: skip
 def test_bad_input_exits_with_2_and_writes_nothing(rows, capsys, arguments, message):
     texts = {"bad": "speed = 1", "scalar": "alpha = 0.1", "typed": "alpha = [true]"}
+    texts |= {"nested": "alpha = [[1]]", "twice": "alpha = [1, 1.0]", "out": "out = 3"}
     for name, text in {**texts, "metric": "metric = 3"}.items():
         (rows / f"{name}.toml").write_text(f'command = "sweep"\n{text}\n')
     before = sorted(rows.iterdir())

@@ -62,7 +62,7 @@ def momentum(alpha):
 
 @pytest.mark.parametrize(
     ("optimizer", "batch_size", "weights"),
-    [(jaxlr.plain, None, np.arange(N) % 3 / 2), (optax.adam, None, None), (momentum, 16, None)],
+    [(jaxlr.plain, None, np.arange(N) % 3 / 2), (momentum, 16, None)],
 )
 def test_each_member_is_what_train_makes_of_it_alone(optimizer, batch_size, weights):
     with jax.enable_x64(True):

@@ -41,6 +41,10 @@ class SweepConfig(RunConfig):
 
     command: ClassVar[str] = "sweep"
 
+    out: str | None = None
+    """Folder to write. Without it: sweeps/DATA-DATE-TIME."""
+    overwrite: bool = False
+    """Replace the folder if a sweep wrote it."""
     optimizer: tuple[OptimizerName, ...] = ("plain",)
     """The lesson's own step, or some of optax's."""
     alpha: tuple[float | str, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -80,19 +84,15 @@ class SweepConfig(RunConfig):
     def __post_init__(self) -> None:
         """Check what can be checked before any data is read."""
         for name in _LISTS:
-            values = getattr(self, name)
-            if not isinstance(values, tuple) or not values:
-                raise ValueError(f"{name} is {values!r}: it must be a list of one value or more")
-            if len(set(map(str, values))) < len(values):
-                raise ValueError(f"{name} has a value twice: {', '.join(map(str, values))}")
+            _check_list(name, getattr(self, name))
         if self.metric not in get_args(Metric):
             known = " or ".join(map(repr, get_args(Metric)))
             raise ValueError(f"metric is {self.metric!r}: it must be {known}")
         self._check_count()
         for name in _LISTS:
             for value in getattr(self, name):
-                for one in _ends(name, value) if name in ("alpha", "l2") else (_size(value),):
-                    self._member(**{name: one})
+                for end in _ends(name, value):
+                    self._member(**{name: end, "out": self.out, "overwrite": self.overwrite})
         if self.validation_fraction == 0:
             raise ValueError("validation_fraction is 0, and there must be rows to choose by")
 
@@ -159,6 +159,16 @@ class SweepConfig(RunConfig):
         return any(_is_range(value) for value in (*self.alpha, *self.l2))
 
 
+def _check_list(name: str, values: Any) -> None:
+    if not isinstance(values, tuple) or not values:
+        raise ValueError(f"{name} is {values!r}: it must be a list of one value or more")
+    for value in values:
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{name} has {value!r}: it must be a list of single values")
+    if len({_ends(name, value) for value in values}) < len(values):
+        raise ValueError(f"{name} has a value twice: {', '.join(map(str, values))}")
+
+
 def _settings(values: dict[str, Any]) -> dict[str, Any]:
     return {
         **values,
@@ -187,7 +197,9 @@ def _is_range(value: Any) -> bool:
 
 
 def _ends(name: str, value: Any) -> tuple[Any, ...]:
-    """Return the ends of a range, or the value that is none."""
+    """Return the ends of a range, or the one value that is none, as `TrainConfig` has it."""
+    if name not in ("alpha", "l2"):
+        return (_size(value),)
     if not _is_range(value):
         return (_number(name, value),)
     low, high = (_number(name, end) for end in value.split(_RANGE, 1))
