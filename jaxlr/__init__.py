@@ -28,6 +28,7 @@ from jaxlr.solve import (
 )
 from jaxlr.train import (
     DivergedError,
+    Member,
     Optimizer,
     Result,
     Status,
@@ -35,6 +36,7 @@ from jaxlr.train import (
     from_optax,
     plain,
     train,
+    train_many,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ __all__ = [
     "Fit",
     "FitStatus",
     "Fits",
+    "Member",
     "Optimizer",
     "Params",
     "Result",
@@ -74,6 +77,7 @@ __all__ = [
     "split_rows",
     "trace",
     "train",
+    "train_many",
     "update",
     "zeros",
 ]

@@ -9,6 +9,7 @@ from jaxlr.run.model import Model
 from jaxlr.run.result import Run
 from jaxlr.run.resuming import resume_training
 from jaxlr.run.session import GradientCheckError
+from jaxlr.run.sweep import Sweep, SweepConfig, run_sweep
 from jaxlr.run.training import run_training
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Run",
     "RunConfig",
     "RunFolderError",
+    "Sweep",
+    "SweepConfig",
     "TrainConfig",
     "check_gradient_at",
     "check_nodes_at",
@@ -28,6 +31,7 @@ __all__ = [
     "resume_training",
     "run_cv",
     "run_fit",
+    "run_sweep",
     "run_training",
     "write_file",
 ]
