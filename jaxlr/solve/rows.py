@@ -206,8 +206,9 @@ def from_moments(
     weight, off, square = sums
     mean = off / weight
     center = first + mean if intercept else first
-    variance = square / weight - (mean**2 if intercept else 0)
-    deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
+    with np.errstate(over="ignore", invalid="ignore"):  # `checked` tells
+        variance = square / weight - (mean**2 if intercept else 0)
+        deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
     constant = is_constant(deviation, size)
     scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
     return Scaling(center[None], scale[None], intercept), constant

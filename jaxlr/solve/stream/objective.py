@@ -32,8 +32,12 @@ class Streamed(Objective):
         return self._n
 
     def sample(self, m: int) -> Sample:
-        """Take m of the rows, as far as memory has them; all of the file, where m is most of it."""
-        if 2 * m >= self.n:
+        """Take m of the rows, as far as memory has them; all, where m is most of them.
+
+        Where all are read from the file, half as many rows as were asked for will do.
+        """
+        enough = not self._is_whole() and m <= 2 * len(self._order)
+        if m >= self.n or (2 * m >= self.n and not enough):
             return ALL
         if m not in self._samples:
             numbers = np.sort(self._order[:m])

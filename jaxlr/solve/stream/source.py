@@ -96,6 +96,17 @@ def check_values(block: Block, first: int) -> None:
             raise ValueError(f"{name} is {v[i]} in row {first + i + 1} (counted from 1): {rule}")
 
 
+def check_features(block: Block, first: int) -> None:
+    """Raise ValueError naming a feature that is not finite; ``first`` counts the rows before."""
+    ok = np.isfinite(block.X)
+    if not ok.all():
+        i, j = batch.first_false(ok)
+        raise ValueError(
+            f"X is {block.X[i, j]} in column {j + 1}, row {first + i + 1} (counted from 1): "
+            f"{batch.FEATURES}"
+        )
+
+
 def on_device(block: Block, m: int) -> Rows:
     """Rows of a block on the device, filled up to m with rows of weight 0."""
     s = np.ones(len(block.X), bool) if block.s is None else block.s

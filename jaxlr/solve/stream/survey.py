@@ -13,7 +13,15 @@ from jaxlr.solve.plan import SMALL
 from jaxlr.solve.rows import LEAST_SHARE, ROWS_MEASURED, ROWS_SEEN, checked, from_moments, look
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.stream.reservoir import Reservoir
-from jaxlr.solve.stream.source import Block, Kind, RowStream, check_values, on_device, read
+from jaxlr.solve.stream.source import (
+    Block,
+    Kind,
+    RowStream,
+    check_features,
+    check_values,
+    on_device,
+    read,
+)
 from jaxlr.solve.totals import total
 
 _COLUMNS_AT_A_TIME = 256
@@ -69,15 +77,17 @@ class _Surveyor:
 
     def add(self, block: Block) -> None:
         check_values(block, self.n)
-        self.n += len(block.X)
         self.ones += float(np.sum(block.y, dtype=np.float64))
         if block.s is not None:
             self.largest = max(self.largest, float(block.s.max()))
             self.square += float(np.sum(np.square(block.s, dtype=np.float64)))
         X, _, s, *_ = on_device(block, self.block_rows)
         found = total(partial(batch.moment_sums, X, s, self.about), X, X.size)
+        if not np.isfinite(found[1]).all():
+            check_features(block, self.n)
         self.moments = found if self.moments is None else jax.tree.map(np.add, self.moments, found)
         self.reservoir.add(block)
+        self.n += len(block.X)
 
     def finish(self) -> Survey:
         if self.kind.weighted:
