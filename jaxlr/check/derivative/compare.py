@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlr.check import ulp
 from jaxlr.check.derivative.layout import Layout
-from jaxlr.check.derivative.points import Probe
+from jaxlr.check.derivative.points import Probe, has_denormals
 from jaxlr.check.derivative.programs import Found, Program, Programs
 from jaxlr.check.derivative.quantities import Quantity
 
@@ -171,9 +171,10 @@ def _excused(
 
     To the value, and far out, where numbers overflow on the way, to everything: what the reference
     does in the same type, a few times. That a number is none, if it is none by the reference's own
-    autodiff in the same type. To a derivative, what rounding does in the steps of the reference's
-    autodiff in this type: of that, too, people ask no more. To the derivative of a derivative, and
-    to the value, what rounding in their own steps does.
+    autodiff in the same type, or any where a denormal input, taken for 0, makes it none there. To a
+    derivative, what rounding does in the steps of the reference's autodiff in this type: of that,
+    too, people ask no more. To the derivative of a derivative, and to the value, what rounding in
+    their own steps does.
     """
     extreme = made.kind == "value" or made.place.probe.extreme
     lost = tolerance.accuracy != "inputs" and not np.isfinite(made.hand).all()
@@ -183,7 +184,9 @@ def _excused(
             with np.errstate(invalid="ignore", over="ignore"):
                 off = abs(plain - made.truth)
             made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
-        gone = ~np.isfinite(plain) & ~np.isfinite(made.hand)
+        gone = ~np.isfinite(plain)
+        if not has_denormals(made.place.probe.point.floats):  # which XLA takes for 0
+            gone &= ~np.isfinite(made.hand)
         # There is no truth in this type where both are lost.
         made = made._replace(truth=np.where(gone, np.nan, made.truth))
     for program, in_dtype in _forgiving(programs, tolerance, made, dtype):
