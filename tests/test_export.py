@@ -411,7 +411,7 @@ def test_a_full_disk_gets_one_message_and_leaves_nothing(folder, capsys, monkeyp
 
     before = listing(folder)
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["export", "runs/first", "--to", "json"]) == 1
+    assert main(["export", "runs/first", "--to", "json"]) == 2
     assert (
         capsys.readouterr().err == "jaxlr: first.json cannot be written: No space left on device\n"
     )

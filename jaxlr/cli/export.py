@@ -35,8 +35,8 @@ class Export:
     scikit-learn, in a file of skops. json: names and numbers, with the formula. safetensors: the
     model file of the run, as it is.
 
-    Exit codes: 0 written; 1 the file cannot be written, or a package is missing; 2 wrong
-    arguments, or no such model.
+    Exit codes: 0 written; 1 a package is missing; 2 wrong arguments, no such model, or a file that
+    cannot be written.
     """
 
     run_folder: Annotated[Positional[str], arg(metavar="RUN")]
