@@ -25,6 +25,7 @@ from jaxlr.solve import (
     cross_validate,
     fit,
     fit_many,
+    fit_stream,
 )
 from jaxlr.train import (
     DivergedError,
@@ -62,6 +63,7 @@ __all__ = [
     "curvature",
     "fit",
     "fit_many",
+    "fit_stream",
     "forward",
     "from_optax",
     "hessian",

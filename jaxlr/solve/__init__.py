@@ -5,6 +5,7 @@ from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
 from jaxlr.solve.rows import check_settings
+from jaxlr.solve.stream import RowBlock, RowStream, fit_stream
 from jaxlr.solve.validation import CrossValidation, Score, cross_validate
 
 __all__ = [
@@ -15,10 +16,13 @@ __all__ = [
     "FitHistory",
     "FitStatus",
     "Fits",
+    "RowBlock",
+    "RowStream",
     "Score",
     "bootstrap",
     "check_settings",
     "cross_validate",
     "fit",
     "fit_many",
+    "fit_stream",
 ]

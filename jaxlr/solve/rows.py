@@ -18,9 +18,9 @@ from jaxlr.solve.objective import draw
 from jaxlr.solve.scaling import Scaling, is_constant
 from jaxlr.solve.totals import total
 
-_ROWS_MEASURED = 4096  # for the means and deviations of the features
-_ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
-_LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
+ROWS_MEASURED = 4096  # for the means and deviations of the features
+ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
+LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
 _LARGEST = 1e150
 
 
@@ -161,27 +161,34 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
     Few rows do not show a column that differs from its mean in a few rows only, a label or a
     weight that most rows do not have.
     """
-    few = draw(len(rows.X), _ROWS_MEASURED).numbers
+    few = draw(len(rows.X), ROWS_MEASURED).numbers
     X = np.asarray(rows.X if few is None else rows.X[few], np.float64)
     weight = np.ones(len(X))
     if rows.s is not None and rows.s.ndim == 1:
         s = np.asarray(rows.s if few is None else rows.s[few], np.float64)
         weight = s if s.any() else weight
-    scaling = Scaling.of(X[None], weight[None], intercept=intercept)
     if few is None:
-        return Measured(_checked(scaling), typical=True, reads=1.0)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        fourth = np.mean(np.square(np.square(scaling.standardize(X))), axis=0)
-        seen = len(X) / fourth  # about as many rows make up the deviation of a column
-    constant = np.ptp(X, axis=0) == 0
-    seen[constant] = 0
+        scaling = Scaling.of(X[None], weight[None], intercept=intercept)
+        return Measured(checked(scaling), typical=True, reads=1.0)
+    scaling, seen = look(X, weight, intercept=intercept)
+    constant = seen == 0
     reads, spread = len(X) / len(rows.X), _is_spread(rows.s)
-    if constant.any() or not (seen >= _ROWS_SEEN).all() or not spread:
+    if not (seen >= ROWS_SEEN).all() or not spread:
         scaling, constant = _measure_all(rows, scaling)
         reads += 1
-    typical = bool((constant | (seen >= _ROWS_SEEN)).all())
+    typical = bool((constant | (seen >= ROWS_SEEN)).all())
     typical = typical and spread and _has_labels(rows.y)
-    return Measured(_checked(scaling), typical, reads)
+    return Measured(checked(scaling), typical, reads)
+
+
+def look(X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> tuple[Scaling, np.ndarray]:
+    """Measure some rows X (m, d) in float64, and about how many make up each deviation (d,)."""
+    scaling = Scaling.of(X[None], weight[None], intercept=intercept)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        fourth = np.mean(np.square(np.square(scaling.standardize(X))), axis=0)
+        seen = len(X) / fourth
+    seen[np.ptp(X, axis=0) == 0] = 0
+    return scaling, seen
 
 
 def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
@@ -189,14 +196,22 @@ def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
     s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
     first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
     sums = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
-    weight, off, square = total(sums, rows.X, rows.X.size)
+    return from_moments(total(sums, rows.X, rows.X.size), first, intercept=scaling.intercept)
+
+
+def from_moments(
+    sums: tuple[np.ndarray, np.ndarray, np.ndarray], first: np.ndarray, *, intercept: bool
+) -> tuple[Scaling, np.ndarray]:
+    """Scales from the `batch.moment_sums` around ``first``, and which columns are constant."""
+    weight, off, square = sums
     mean = off / weight
-    center = first + mean if scaling.intercept else first
-    variance = square / weight - (mean**2 if scaling.intercept else 0)
-    deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
+    center = first + mean if intercept else first
+    with np.errstate(over="ignore", invalid="ignore"):  # `checked` tells
+        variance = square / weight - (mean**2 if intercept else 0)
+        deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
     constant = is_constant(deviation, size)
     scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
-    return Scaling(center[None], scale[None], scaling.intercept), constant
+    return Scaling(center[None], scale[None], intercept), constant
 
 
 def _is_spread(s: Array | None) -> bool:
@@ -216,10 +231,11 @@ def _has_labels(y: Array) -> bool:
         least = np.min(np.minimum(share, 1 - share))
     else:
         least = np.unique(labels, return_counts=True)[1].min() / len(labels)
-    return bool(least >= _LEAST_SHARE)
+    return bool(least >= LEAST_SHARE)
 
 
-def _checked(scaling: Scaling) -> Scaling:
+def checked(scaling: Scaling) -> Scaling:
+    """Raise ValueError where a column has no scale that can be computed with."""
     scale = scaling.scale[0]
     for j in np.flatnonzero(~((scale < _LARGEST) & (scale > 1 / _LARGEST))):
         raise ValueError(
