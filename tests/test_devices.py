@@ -19,7 +19,8 @@ from jaxlr.batch import Models, Rows, View
 from jaxlr.core import Params
 from jaxlr.run import Model
 from jaxlr.solve import small
-from jaxlr.train.loop import _gradient, _update
+from jaxlr.train.loop import _update
+from jaxlr.train.rows import gradient as _gradient
 
 D = 5
 PARAMS = Params(jnp.zeros(D), jnp.zeros(()))

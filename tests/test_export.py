@@ -197,7 +197,7 @@ def test_all_that_a_model_has_is_in_its_json():
     assert set(json.loads(export.to_json(MODEL))) - head == set(Model._fields)
     assert set(Model._fields) == {
         *("w", "b", "mean", "scale"),
-        *("features", "labels", "target", "exclude"),
+        *("features", "labels", "target", "exclude", "encoding"),
     }
 
 

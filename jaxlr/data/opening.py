@@ -124,6 +124,15 @@ def open_stream(
     return make(source, learned, moments=(mean, scale))
 
 
+def most_values(path: str | Path) -> int:
+    """Tell how many values of columns a source has at most, without reading its rows.
+
+    Of CSV, that goes by the size of the file, and is several times what there is. A column of
+    categories becomes many features; that is not counted here.
+    """
+    return open_source(path).most_values()
+
+
 def open_planned(path: str | Path, form: str | None, settings: Settings) -> tuple[Source, Plan]:
     """Open a source to learn from, with what each of its columns is."""
     source = open_source(

@@ -4,6 +4,7 @@ from jaxlr.train.loop import train
 from jaxlr.train.optimizer import Optimizer, check_alpha, from_optax, plain
 from jaxlr.train.record import DivergedError, History, Progress, Result, Status, check_count
 from jaxlr.train.state import Best, TrainState, first_state
+from jaxlr.train.stream import StepBlock, StepRows, train_stream
 
 __all__ = [
     "Best",
@@ -13,6 +14,8 @@ __all__ = [
     "Progress",
     "Result",
     "Status",
+    "StepBlock",
+    "StepRows",
     "TrainState",
     "check_alpha",
     "check_count",
@@ -20,4 +23,5 @@ __all__ = [
     "from_optax",
     "plain",
     "train",
+    "train_stream",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from jaxlr.batch import check_penalty
+from jaxlr.data import is_built_in
 from jaxlr.run.config.base import RunConfig, check_share
 from jaxlr.run.optimizer import Schedule, make_optimizer
 from jaxlr.train import Optimizer, check_alpha, check_count
@@ -81,11 +82,14 @@ class TrainConfig(RunConfig):
 
     def resolved(self) -> "TrainConfig":
         """Say what was left open: a run made longer later keeps the schedule that it began with."""
+        config = self
+        if self.memory is None and not is_built_in(self.data):  # a streamed run's order hangs on it
+            config = dataclasses.replace(config, memory=self.limit())
         if self.schedule == "constant":
-            return self
+            return config
         schedule = self._schedule()
         return dataclasses.replace(
-            self, schedule_steps=schedule.steps, final_alpha=schedule.final_alpha
+            config, schedule_steps=schedule.steps, final_alpha=schedule.final_alpha
         )
 
     def make_optimizer(self) -> Optimizer:
