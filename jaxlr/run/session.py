@@ -92,17 +92,23 @@ def prepare_training(config: TrainConfig, tell: Tell) -> Task:
     require_orbax()
     if config.tensorboard:
         require_tensorboard()
-    rows = open_rows(config, tell)
-    part = survey if isinstance(rows, Stream) else prepare
-    parts = part(rows, config, tell, validation_fraction=config.validation_fraction)
+    parts, found = _parts(config, tell)
     report = _check_sample(parts, config)
     tell(f"gradient check: {report.summary()}")
     if not report:
         raise GradientCheckError(report)
-    found = parts.fingerprint if isinstance(rows, Stream) else fingerprint(rows)
     return Task(
         config, parts, config.make_optimizer(), report.summary(), _devices(parts, config), found
     )
+
+
+def _parts(config: TrainConfig, tell: Tell) -> tuple[Parts | StreamedParts, dict[str, Any]]:
+    """Open the rows and part them; return their fingerprint too."""
+    rows, share = open_rows(config, tell), config.validation_fraction
+    if isinstance(rows, Stream):
+        streamed = survey(rows, config, tell, validation_fraction=share)
+        return streamed, streamed.fingerprint
+    return prepare(rows, config, tell, validation_fraction=share), fingerprint(rows)
 
 
 def _devices(parts: Parts | StreamedParts, config: TrainConfig) -> Sequence[Any]:

@@ -107,8 +107,8 @@ class Shuffled:
 
     def _room(self) -> Block:
         dtype, d = self.part.stream.dtype, self.part.stream.d
-        shapes = ((self.size, d), (self.size,), (self.size,))
-        return Block(*(aligned_empty(shape, dtype) for shape in shapes), 0)
+        y, weight = (aligned_empty((self.size,), dtype) for _ in range(2))
+        return Block(aligned_empty((self.size, d), dtype), y, weight, 0)
 
 
 def chunk_rows_in(memory: int, d: int, itemsize: int) -> int:
