@@ -9,13 +9,13 @@ from jaxlr.batch import View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Fit, FitHistory
 from jaxlr.solve.rows import (
     check_not_traced,
     check_settings,
-    measure,
     start,
     take_penalties,
     take_rows,

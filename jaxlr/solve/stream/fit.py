@@ -59,9 +59,9 @@ def fit_stream(
     The first read counts and checks the rows, measures the scale of each feature, and keeps a
     random sample. Where all rows fit into ``memory``, that was the only read. Otherwise what `fit`
     does on samples, the first solves and the Newton matrices, is done in memory, and only exact
-    gradients read the file, the last one in float64: as a rule four to six reads in all. Reads for
-    Newton matrices come on top where a sample cannot show what matters: a column or a label of
-    very few rows, or too few rows in memory for the columns.
+    gradients read the file, the last one in float64: as a rule five or six reads in all. There are
+    more where a sample cannot show what matters, a column or a label of very few rows, and where
+    memory holds few rows for the number of columns: then Newton matrices are read from the file.
 
     The next block is read while one is computed with. `Fit.covariance` reads the file once more,
     its sandwich twice; until then the file must stay as it is.
@@ -80,7 +80,7 @@ def fit_stream(
     ...     np.savez(path, X=[[0.0], [1.0], [2.0], [3.0]], y=[0, 1, 0, 1])
     ...     fit = jaxlr.fit_stream(open_stream(path, dtype="float64"))
     >>> print(fit.params.w.round(4), fit.params.b.round(4), fit.certificate.reads)
-    [0.9082] -1.3623 1
+    [0.9082] -1.3623 1.0
     """
     check_not_traced(l2=l2, init=init)
     check_settings(tol, max_steps, method)

@@ -20,9 +20,8 @@ class Streamed(Objective):
     """
 
     def __init__(self, stream: RowStream, survey: Survey, l2: np.ndarray) -> None:
-        super().__init__(
-            survey.sample, View(), survey.scaling, l2, None, typical=survey.typical, reads=1
-        )
+        super().__init__(survey.sample, View(), survey.scaling, l2, None, typical=survey.typical)
+        self.reads = 1.0  # the survey
         self._stream, self._order, self._n = stream, survey.order, survey.n
         self._kind, self._block_rows = survey.kind, survey.block_rows
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxlr import batch
 from jaxlr.batch import Rows
+from jaxlr.solve.measure import LEAST_SHARE, ROWS_MEASURED, ROWS_SEEN, checked, from_moments, look
 from jaxlr.solve.plan import SMALL
-from jaxlr.solve.rows import LEAST_SHARE, ROWS_MEASURED, ROWS_SEEN, checked, from_moments, look
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.stream.reservoir import Reservoir
 from jaxlr.solve.stream.source import (
