@@ -36,6 +36,7 @@ from jaxlr.train import (
     from_optax,
     plain,
     train,
+    train_stream,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ __all__ = [
     "split_rows",
     "trace",
     "train",
+    "train_stream",
     "update",
     "zeros",
 ]

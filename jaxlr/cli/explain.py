@@ -137,7 +137,13 @@ class Explain:
 def _rows(source: str, model: Model, config: RunConfig, i: int) -> Dataset:
     """Read row i alone, where the model knows how; else all rows."""
     if model.encoding is not None:
-        stream = open_stream(source, encoding=model.encoding, dtype=np.float64)
+        stream = open_stream(
+            source,
+            encoding=model.encoding,
+            target=config.target,
+            weight=config.weight,
+            dtype=np.float64,
+        )
         _check_row(i, stream.n, stream.name)
         return stream.take([i])
     rows = load(

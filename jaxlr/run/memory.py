@@ -39,7 +39,7 @@ def in_words(size: int) -> str:
     Examples
     --------
     >>> in_words(1_234_567), in_words(12)
-    ('1.2 MB', '12 bytes')
+    ('1.23 MB', '12 bytes')
     """
     unit = next((u for u in ("TB", "GB", "MB", "kB") if size >= _UNITS[u.upper()]), None)
     return f"{size} bytes" if unit is None else f"{size / _UNITS[unit.upper()]:.3g} {unit}"

@@ -59,4 +59,7 @@ def _fits_surely(config: RunConfig, limit: int) -> bool:
     """Whether the rows fit whatever is in them."""
     if not limit or config.categorical:
         return False
-    return data.most_values(config.data) * 2 * _VALUE_BYTES <= limit
+    values = data.most_values(
+        config.data, target=config.target, weight=config.weight, exclude=config.exclude
+    )
+    return 2 * values * _VALUE_BYTES <= limit  # each column may get a mark of its gaps beside it
