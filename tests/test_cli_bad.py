@@ -92,6 +92,11 @@ BAD = {
         text("z.csv", "a,s,y\n1,0,0\n2,0,1\n"), ["fit", "z.csv", *COMMON, "--weight", "s"],
         "add up to 0",
     ),
+    "weights of zero to train on": (
+        text("z.csv", "a,s,y\n" + "1,0,no\n2,0,yes\n" * 10 + "2,1,yes\n"),
+        ["train", "z.csv", *COMMON, "--weight", "s"],
+        "sample_weight is 0 everywhere",
+    ),
     "one label": (
         text("o.csv", "a,y\n1,no\n2,no\n"), ["train", "o.csv", *COMMON], "'no' in every row",
     ),

@@ -42,6 +42,12 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     DataError, RunFolderError
         If the data cannot be used or the folder not be written; the message says why.
 
+    Notes
+    -----
+    Rows that need more memory than ``config.memory`` are streamed, by `jaxlr.fit_stream`; what is
+    said of streams in `run_training` holds here too. Beside the reads that the certificate counts,
+    the file is read twice before, and once for the metrics and for the standard errors each.
+
     Examples
     --------
     >>> import tempfile

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlr import data, shard
+from jaxlr import batch, data, shard
 from jaxlr.core import Params
-from jaxlr.data import Dataset, Stream
+from jaxlr.data import DataError, Dataset, Stream
 from jaxlr.run.config import RunConfig
 from jaxlr.run.model import Model
 from jaxlr.run.scoring import evaluate
@@ -101,7 +101,10 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
     def part(index: np.ndarray) -> Dataset:
-        return rows.rows(index, mean=mean, scale=scale, dtype=config.dtype)
+        found = rows.rows(index, mean=mean, scale=scale, dtype=config.dtype)
+        if found.weight is not None:
+            check_weights(found.weight, rows.name)
+        return found
 
     return Parts(
         train=part(train),
@@ -110,6 +113,14 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
         mean=mean,
         scale=scale,
     )
+
+
+def check_weights(weights: np.ndarray, name: str) -> None:
+    """Refuse weights that are all 0, or beyond the range that sums of rows keep."""
+    try:
+        batch.check_largest(weights)
+    except ValueError as error:
+        raise DataError(f"{name}: in one of the parts of the rows, {error}") from error
 
 
 def describe(rows: Dataset) -> str:

@@ -49,7 +49,8 @@ class RunConfig:
     standardize: bool = True
     """Train on features of mean 0 and standard deviation 1. The saved model takes raw ones."""
     test_fraction: float = 0.0
-    """Share of the rows held out for the test."""
+    """Share of the rows held out for the test, with labels in the same proportions; of streamed
+    rows, by their numbers alone."""
     seed: int = 0
     """For the split and the order of the rows."""
     dtype: Literal["float32", "float64"] = "float64"

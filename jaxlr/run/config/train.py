@@ -51,7 +51,7 @@ class TrainConfig(RunConfig):
     patience: int | None = None
     """Stop when that many validations in a row were no better. Needs a validation share."""
     validate_every: int = 10
-    """Steps between two validations."""
+    """Steps between two validations. Where rows are streamed, each reads the file."""
     checkpoint_minutes: float = 5.0
     """Minutes between two checkpoints, from which `jaxlr resume` goes on; 0 for none."""
     checkpoint_steps: int | None = None

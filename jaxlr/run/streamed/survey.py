@@ -5,13 +5,12 @@ from contextlib import closing
 
 import numpy as np
 
-from jaxlr import batch
 from jaxlr.data import Block, DataError, Dataset, Division, Stream, chunk_rows_in, prefetch
 from jaxlr.data.learner import usable_scale
 from jaxlr.data.moments import Moments
 from jaxlr.run.config import RunConfig
 from jaxlr.run.fingerprint import Digests
-from jaxlr.run.parts import ROWS_CHECKED
+from jaxlr.run.parts import ROWS_CHECKED, check_weights
 from jaxlr.run.rows import STREAM_MEMORY
 from jaxlr.run.streamed.parts import NAMES, StreamedParts
 
@@ -109,10 +108,7 @@ class _Surveyor:
                 f"{name}: all training rows of a weight above 0 have the label {label!r}: there is "
                 "nothing to learn. Use more rows, or hold out fewer"
             )
-        try:
-            batch.check_largest(np.array([self.largest]))
-        except ValueError as error:
-            raise DataError(f"{name}: {error}") from error
+        check_weights(np.array([self.largest]), name)
 
     def moments(self, *, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
         if not standardize:
