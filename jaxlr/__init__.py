@@ -38,6 +38,7 @@ from jaxlr.train import (
     plain,
     train,
     train_many,
+    train_stream,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ __all__ = [
     "trace",
     "train",
     "train_many",
+    "train_stream",
     "update",
     "zeros",
 ]

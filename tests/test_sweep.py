@@ -238,7 +238,7 @@ def test_a_wrong_gradient_of_many_is_caught(monkeypatch):
 
     with jax.enable_x64(True):
         monkeypatch.setattr(crosscheck, "objectives", wrong)
-        assert not crosscheck.check_gradient_of_many(data, TrainConfig(l2=0.1))
+        assert not crosscheck.check_gradient_of_many(data, 0.1, np.random.default_rng(0))
 
 
 def test_nothing_is_trained_with_a_wrong_gradient(rows, monkeypatch, capsys):
@@ -247,7 +247,7 @@ def test_nothing_is_trained_with_a_wrong_gradient(rows, monkeypatch, capsys):
             return False
 
     fails = Failing(summary=lambda: "wrong")
-    monkeypatch.setattr(sweep, "check_gradient_of_many", lambda rows, config: fails)
+    monkeypatch.setattr(sweep, "check_gradient_of_many", lambda *given: fails)
     assert jaxlr_sweep("--dtype", "float64") == 1
     assert "the gradient check failed, so nothing was trained" in capsys.readouterr().err
     assert not (rows / "s").exists()

@@ -10,21 +10,14 @@ from jax import Array
 from jaxlr.check import Report, check_point, logistic
 from jaxlr.core import Params
 from jaxlr.data import Dataset
-from jaxlr.run.config import TrainConfig
+from jaxlr.run.crosscheck import odd_point
 from jaxlr.train import objectives
 
-_ROWS_CHECKED = 256
 
-
-def check_gradient_of_many(rows: Dataset, config: TrainConfig) -> Report:
-    """Judge the gradient of one of two models on a sample of rows, where nothing is zero."""
-    m, d = rows.X.shape
-    rng = np.random.default_rng(config.seed)
-    index = np.sort(rng.choice(m, min(m, _ROWS_CHECKED), replace=False))
-    w = rng.standard_normal(d) / np.sqrt(d)
-    params = Params(jnp.asarray(w, rows.X.dtype), jnp.asarray(0.5, rows.X.dtype))
-    X, y = jax.device_put(rows.X[index]), jax.device_put(rows.y[index])
-    return check_point(logistic.loss, _gradient_of_second, params, X, y, None, config.l2)
+def check_gradient_of_many(rows: Dataset, l2: float, rng: np.random.Generator) -> Report:
+    """Judge the gradient of one of two models on some rows, where nothing is zero."""
+    params, X, y = odd_point(rows, rng)
+    return check_point(logistic.loss, _gradient_of_second, params, X, y, None, l2)
 
 
 def _gradient_of_second(params: Params, X: Array, y: Array, s: Array | None, l2: Any) -> Params:

@@ -13,17 +13,17 @@ import numpy as np
 
 from jaxlr import core, data
 from jaxlr.data import DataError
-from jaxlr.run.parts import Parts, devices_for, place, prepare, read
-from jaxlr.run.session import INTERRUPTED, GradientCheckError, Tell
-from jaxlr.run.summary import evaluate, to_json
+from jaxlr.run.parts import Parts, devices_for, place, prepare
+from jaxlr.run.rows import load_rows
+from jaxlr.run.scoring import evaluate
+from jaxlr.run.session import INTERRUPTED, KEYS, GradientCheckError, Tell
+from jaxlr.run.summary import to_json
 from jaxlr.run.sweep import folder
 from jaxlr.run.sweep.config import SweepConfig
 from jaxlr.run.sweep.crosscheck import check_gradient_of_many
 from jaxlr.run.sweep.groups import Group, groups_of, optimizer_of
 from jaxlr.run.sweep.outcome import Outcome, Sweep, rank
 from jaxlr.train import DivergedError, ManyProgress, Member, Result, Status, train_many
-
-_KEYS = "threefry2x32"  # as a run of `jaxlr train` has it
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def run_sweep(
 
 def _train_all(config: SweepConfig, tell: Tell, callback: Callback | None) -> list[Outcome]:
     members = config.members()
-    rows = read(members[0], tell)
+    rows = load_rows(members[0], tell, why="a sweep reads its rows in memory")
     groups = groups_of(members, rows.X.shape[1])
     tell(f"{len(members)} members in {len(groups)} programs")
     found: list[Outcome] = []
@@ -134,7 +134,8 @@ def _prepared(rows: Any, group: Group, config: SweepConfig, tell: Tell) -> Parts
             f"{rows.name}: the validation rows have no {config.metric}, which needs labels 0 and 1 "
             "and none between them: choose --metric loss or brier"
         )
-    report = check_gradient_of_many(parts.train, first)
+    rng = np.random.default_rng(first.seed)
+    report = check_gradient_of_many(parts.sample(rng), first.l2, rng)
     tell(f"gradient check: {report.summary()}")
     if not report:
         raise GradientCheckError(report)
@@ -158,7 +159,7 @@ def _results(number: int, group: Group, parts: Parts, callback: Callback | None)
     first, held_out = group.members[0], parts.validation
     devices = jax.devices()[:1] if first.batch_size else devices_for(parts.train)
     X, y, s = place(parts.train, devices)
-    key = jax.random.key(first.seed, impl=_KEYS)
+    key = jax.random.key(first.seed, impl=KEYS)
 
     def progress(many: ManyProgress) -> bool:
         rows = many.rows * len(many.members)

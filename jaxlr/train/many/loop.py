@@ -17,14 +17,20 @@ from jax.typing import ArrayLike
 from jaxlr import batch, shard
 from jaxlr.batch.objective import widen
 from jaxlr.core import Params
-from jaxlr.train.loop import _LOOK_EVERY
+from jaxlr.train.loop import LOOK_EVERY
 from jaxlr.train.many.members import Member, OptimizerOf, check_members, first_states, starts
-from jaxlr.train.many.objective import objectives
+from jaxlr.train.many.objective import mean_losses, objectives
 from jaxlr.train.many.orders import Orders, Turn
-from jaxlr.train.many.outcome import Lanes, Ledger, ManyProgress, where
+from jaxlr.train.many.outcome import HeldOut, Lanes, Ledger, ManyProgress, where
 from jaxlr.train.optimizer import State, plain
-from jaxlr.train.record import DivergedError, HeldOut, Result, ValidationRows, check_count
-from jaxlr.train.state import Best, TrainState
+from jaxlr.train.record import (
+    DivergedError,
+    Result,
+    ValidationRows,
+    check_count,
+    check_validation,
+    check_validation_rows,
+)
 
 # Numbers (rows x features x lanes) in a step from which on a program for fewer lanes, which takes
 # half a second to compile, is worth it.
@@ -126,7 +132,7 @@ def train_many(
         lanes = ledger.look(lanes)
         if callback:
             stopped = bool(callback(seen))
-        if ledger.steps % _LOOK_EVERY == 0:
+        if ledger.steps % LOOK_EVERY == 0:
             ledger.read_seen()
             lanes = _without_those_over(lanes, ledger, orders, n)
 
@@ -136,11 +142,14 @@ def train_many(
 
 
 def _held_out(
-    params: Params, validation: ValidationRows | None, every: int, patience: int | None
+    params: Params, rows: ValidationRows | None, every: int, patience: int | None
 ) -> HeldOut:
-    """Rows for validation, checked; what is best of K members is kept elsewhere."""
-    best = Best(params, 0, float("inf"), 0)
-    return HeldOut(TrainState(0, params, params, None, best), validation, every, patience)
+    """Return the losses of many members like ``params`` on held-out rows, and when to take them."""
+    check_validation(rows is not None, every, patience)
+    if rows is None:
+        return HeldOut(None, every, patience)
+    X, y, s = check_validation_rows(rows, params)
+    return HeldOut(partial(mean_losses, X=X, y=y, s=s, mesh=shard.mesh_of(X)), every, patience)
 
 
 def _without_those_over(lanes: Lanes, ledger: Ledger, orders: Orders | None, n: int) -> Lanes:

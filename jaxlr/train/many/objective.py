@@ -11,8 +11,8 @@ from jaxlr import batch
 from jaxlr.batch import GradientSums, Models, Rows
 from jaxlr.batch.objective import widen
 from jaxlr.core import Params
-from jaxlr.train.loop import _take
 from jaxlr.train.many.orders import Turn
+from jaxlr.train.rows import take
 
 
 def objectives(
@@ -65,7 +65,7 @@ def _sums(params: Params, X: Array, y: Array, s: Array | None, mesh: Mesh | None
 def _sums_of_turn(params: Params, X: Array, y: Array, s: Array | None, turn: Turn) -> GradientSums:
     def of_order(order: Array, lanes: Array) -> GradientSums:
         chosen: Params = jax.tree.map(lambda v: v[lanes], params)
-        return _sums(chosen, *_take(X, y, s, order, turn.turn), mesh=None)
+        return _sums(chosen, *take(X, y, s, order, turn.turn), mesh=None)
 
     total = jax.vmap(of_order)(turn.orders, jnp.asarray(turn.place))
     return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[turn.back], total)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxlr.train.loop import _Batches
 from jaxlr.train.many.members import Member
+from jaxlr.train.rows import Batches
 
 
 class Turn(NamedTuple):
@@ -33,7 +33,7 @@ class Orders:
         keys = [jax.random.key(0) if m.key is None else m.key for m in members]
         names = [(str(key.dtype), np.asarray(jax.random.key_data(key)).tobytes()) for key in keys]
         distinct = dict(zip(names, keys, strict=True))
-        self.batches = [_Batches(X, s, size, key) for key in distinct.values()]
+        self.batches = [Batches(X, s, size, key) for key in distinct.values()]
         self.order_of = np.array([list(distinct).index(name) for name in names])
         self.size, self.per_epoch = self.batches[0].size, self.batches[0].per_epoch
         self.take(np.arange(len(members)))

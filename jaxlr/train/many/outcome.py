@@ -1,5 +1,6 @@
 """What is known of K members while they train, and what becomes of each."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +10,8 @@ from jax import Array
 
 from jaxlr.core import Params
 from jaxlr.train.many.members import OptimizerOf, own_state
-from jaxlr.train.many.objective import mean_losses
 from jaxlr.train.optimizer import State
-from jaxlr.train.record import DivergedError, HeldOut, History, Result, Status
+from jaxlr.train.record import DivergedError, History, Result, Status
 from jaxlr.train.state import Best, TrainState
 
 _NEVER = np.iinfo(np.int64).max
@@ -42,6 +42,14 @@ class Lanes(NamedTuple):
     good: Params
     optimizer: State
     best: Params
+
+
+class HeldOut(NamedTuple):
+    """Losses (K,) of members on held-out rows, how often to take them, and the patience."""
+
+    losses_at: Callable[[Params], Array] | None
+    every: int
+    patience: int | None
 
 
 class Ledger:
@@ -77,11 +85,10 @@ class Ledger:
     def look(self, lanes: Lanes) -> Lanes:
         """Take the validation losses if it is time to; keep what is best, and end what is over."""
         held_out = self.held_out
-        if held_out.rows is None or self.steps % held_out.every:
+        if held_out.losses_at is None or self.steps % held_out.every:
             return lanes
         losses = np.full(self.K, np.nan)
-        of_lanes = mean_losses(lanes.params, *held_out.rows, mesh=held_out.mesh)
-        losses[self.members] = np.asarray(of_lanes)
+        losses[self.members] = np.asarray(held_out.losses_at(lanes.params))
         self.validated.append(self.steps)
         self.losses.append(losses)
         trains = self.ended == _NEVER
@@ -129,7 +136,7 @@ class Ledger:
         if not all(np.isfinite(v).all() for v in lane.params):
             return DivergedError(steps, lane.good, history)
         best, params, params_step = None, lane.params, steps
-        if self.held_out.rows is not None:
+        if self.held_out.losses_at is not None:
             params, params_step = lane.best, int(self.best_step[k])
             since = int(self.since[k])
             best = Best(params, params_step, float(self.best_loss[k]), since)
