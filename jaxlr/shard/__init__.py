@@ -2,6 +2,7 @@
 
 from jaxlr.shard.memory import aligned_empty, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
+from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "cores",
     "in_threads",
     "mesh_of",
+    "prefetch",
     "put",
     "split_rows",
     "sum_over_devices",
