@@ -16,7 +16,7 @@ from jaxlr.check.derivative.quantities import Quantity
 _BUDGET = 8  # rounding units of the sum of absolute terms
 _ELEMENTWISE = 4  # the same where nothing is added up
 _BOTH = 4  # in float64 the truth is as inaccurate as the hand
-_FLUSHED = 1000  # smallest normal numbers: XLA takes 0 for less, and what follows multiplies it
+_FLUSHED = 2**20  # smallest normal numbers: XLA takes 0 for less, and what follows multiplies it
 _PLAIN = 4  # times the reference's own error in the same type
 _BY_STEPS = (
     "value",
