@@ -68,7 +68,9 @@ class Confirmation:
                 return Doubt(
                     leaves, truth, f"{reading.oracle} {reading.value:.9g} +- {reading.error:.1g}"
                 )
-        return self._order(leaves, asked, truth) if first and kind == "gradient" else None
+        # Of a slope that is nothing but autodiff's rounding there is no order.
+        has_order = first and kind == "gradient" and abs(truth) > slack
+        return self._order(leaves, asked, truth) if has_order else None
 
     def _terms(self, made: Comparison) -> np.ndarray:
         """Sum of absolute terms of each number: the truth may be 0, and autodiff's noise not."""
