@@ -1,6 +1,6 @@
 """Runs that go to the optimum: `run_fit` and `run_cv`, from config to run folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jaxlr.data import DataError, Stream
 from jaxlr.run.config import CvConfig, FitConfig
 from jaxlr.run.model import Model
-from jaxlr.run.parts import Parts, devices_for, place, prepare
+from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
 from jaxlr.run.rows import load_rows, open_rows
 from jaxlr.run.streamed import StreamedParts, survey
@@ -17,8 +17,6 @@ from jaxlr.run.streamed.parts import TRAIN
 from jaxlr.run.summary import facts, to_json
 from jaxlr.solve import CrossValidation, Fit, cross_validate, fit, fit_stream
 from jaxlr.solve.scaling import Scaling
-
-Tell = Callable[[str], None]
 
 
 def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:

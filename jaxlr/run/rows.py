@@ -1,16 +1,13 @@
 """The rows that a run's settings name: in memory where they fit, else as a stream."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from jaxlr import data
 from jaxlr.data import DataError, Dataset, Stream
 from jaxlr.run.config import RunConfig
 from jaxlr.run.memory import in_words
-from jaxlr.run.parts import describe
+from jaxlr.run.parts import Tell, describe
 
-Tell = Callable[[str], None]
 _VALUE_BYTES = 16  # in memory: as float64, and what it is made from or the run's own type
 STREAM_MEMORY = 1 << 26  # bytes, of a stream whose rows may take none
 

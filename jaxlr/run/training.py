@@ -5,8 +5,9 @@ import jax
 from jaxlr.run import folder
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.keeper import Callback
+from jaxlr.run.parts import Tell
 from jaxlr.run.result import Run, begin, settle
-from jaxlr.run.session import Tell, carry_out, prepare_training
+from jaxlr.run.session import carry_out, prepare_training
 
 
 def run_training(

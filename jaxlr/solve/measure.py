@@ -92,7 +92,12 @@ def _is_spread(s: Array | None) -> bool:
         return True
     weight = np.asarray(s, np.float64)
     weight = weight / weight.max()
-    return bool(weight.sum() ** 2 >= 0.1 * len(weight) * np.sum(weight**2))
+    return is_spread(weight.sum(), np.sum(weight**2), len(weight))
+
+
+def is_spread(total: float, square: float, n: int) -> bool:
+    """Whether n weights, of that sum and sum of squares, are as good as equal ones of n / 10."""
+    return bool(total**2 >= 0.1 * n * square)
 
 
 def _has_labels(y: Array) -> bool:

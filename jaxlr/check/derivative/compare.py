@@ -172,16 +172,15 @@ def _size(
     numbers together lose little, unless they share what they lose, which `steps` knows.
     """
     size = float(np.linalg.norm(made.truth))
-    along = made.truth / size if size else made.truth
+    along = made.truth / size  # which is not 0: its numbers differ
     with np.errstate(invalid="ignore", over="ignore"):
         hand = np.array(np.sum(made.hand * along))
     program = programs.hand if tolerance.accuracy == "steps" else programs.reference
-    lost = size + _SHARED * float(steps_of(program)["size"][made.leaf])
-    eps = float(ml_dtypes.finfo(made.place.dtype).eps)
+    dtype, lost = made.place.dtype, size + _SHARED * steps_of(program)["size"][made.leaf]
     return made._replace(
         kind="size", name=f"size of {made.name}", hand=hand, truth=np.array(size),
-        allowed=np.array(tolerance.budget * eps * lost + flushed(made.place.dtype) * size),
-        unit=ulp.unit(np.array(size), made.place.dtype),
+        allowed=rounding(tolerance, dtype, lost) + flushed(dtype) * size,
+        unit=ulp.unit(np.array(size), dtype),
     )  # fmt: skip
 
 

@@ -7,20 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows
-
-
-class RowBlock(Protocol):
-    """Some rows, in memory of their own: X (m, d), labels y (m,), weights (m,) or None."""
-
-    @property
-    def X(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def y(self) -> np.ndarray | None: ...  # noqa: D102
-
-    @property
-    def weight(self) -> np.ndarray | None: ...  # noqa: D102
+from jaxlr.batch import RowBlock, Rows
 
 
 class RowStream(Protocol):
