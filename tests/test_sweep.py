@@ -16,7 +16,15 @@ import pytest
 from jaxlr.cli import main, progress
 from jaxlr.core import Params
 from jaxlr.data import Dataset
-from jaxlr.run import RunConfig, RunFolderError, SweepConfig, TrainConfig, run_sweep, run_training
+from jaxlr.run import (
+    RunConfig,
+    RunFolderError,
+    SweepConfig,
+    TrainConfig,
+    resume_sweep,
+    run_sweep,
+    run_training,
+)
 from jaxlr.run.sweep import crosscheck, folder, groups, sweep
 from jaxlr.run.sweep.outcome import Outcome, rank
 
@@ -85,7 +93,8 @@ def test_the_folder_has_a_line_for_each_member_and_settings_to_go_on_with(swept)
     for line in lines[:8]:
         assert (line["status"], line["steps"]) == ("steps_done", 30)
         assert set(line["validation"]) == FINISHED
-        assert line["seconds"] > 0
+    programs = (found.folder / "programs.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["seconds"] > 0 for line in programs)
     assert sorted(path.name for path in found.folder.parent.iterdir()) == ["rows.csv", "sweep"]
 
 
@@ -211,7 +220,8 @@ def test_the_command_prints_a_table_and_the_command_to_go_on(rows, capsys):
     wild = ["--alpha", "1e200", "1e201", "1e202"]
     assert main(["sweep", "s/sweep.toml", *wild, "--out", "again"]) == 1
     assert "no settings came through" in capsys.readouterr().err
-    assert sorted(path.name for path in (rows / "again").iterdir()) == ["sweep.jsonl", "sweep.toml"]
+    assert not (rows / "again/best.toml").exists()
+    assert (rows / "again/sweep.jsonl").exists()
 
 
 def test_a_program_that_fails_is_reported_and_not_fatal(rows, monkeypatch, capsys):
@@ -270,7 +280,15 @@ def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):
     statuses = [(line["config"]["batch_size"], line["status"], line["steps"]) for line in lines]
     assert statuses == [(16, "steps_done", 30)] * 6 + [(None, "interrupted", 5)] * 6
     assert RunConfig.from_toml((rows / "s/best.toml").read_text()).batch_size == 16
-    assert "interrupted at step 5" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "interrupted at step 5" in out
+    assert "to go on: jaxlr resume s" in out
+    monkeypatch.setattr(progress.TrainingProgress, "__call__", original)
+    assert main(["resume", "s", "--steps", "40"]) == 2
+    assert "whose members keep their number of steps" in capsys.readouterr().err
+    assert main(["resume", "s"]) == 0
+    assert "going on after 1 of 3 programs" in capsys.readouterr().err
+    assert (rows / "s/sweep.jsonl").read_text().count('"steps_done"') == 18
 
 
 @pytest.mark.parametrize(
@@ -323,14 +341,17 @@ def test_bad_input_exits_with_2_and_writes_nothing(rows, capsys, arguments, mess
 
 
 def test_only_the_folder_of_a_sweep_is_overwritten(tmp_path, monkeypatch):
-    target, files = tmp_path / "s", {folder.SWEEP: "old", folder.TABLE: "", folder.BEST: ""}
-    folder.write(target, files, overwrite=True)
+    target = tmp_path / "s"
+    old, new = (SweepConfig(steps=steps, overwrite=True) for steps in (1, 2))
+    folder.begin(target, old, {})
+    with pytest.raises(RunFolderError, match="an unfinished sweep: continue it"):
+        folder.check_free(target, overwrite=False)
+    folder.finish(target, old, [])
     with pytest.raises(RunFolderError, match="exists: choose another folder"):
         folder.check_free(target, overwrite=False)
-    folder.write(target, {folder.SWEEP: "new", folder.TABLE: ""}, overwrite=True)
-    assert {path.name: path.read_text() for path in target.iterdir()} == {
-        folder.SWEEP: "new", folder.TABLE: ""
-    }  # fmt: skip
+    folder.begin(target, new, {})
+    assert {path.name for path in target.iterdir()} == {"sweep.toml", "run.json", "programs.jsonl"}
+    assert folder.settings_of(target).steps == 2
     rename = Path.rename
 
     def full(self, other):
@@ -340,8 +361,8 @@ def test_only_the_folder_of_a_sweep_is_overwritten(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(RunFolderError, match="full"):
-        folder.write(target, {folder.SWEEP: "newer"}, overwrite=True)
-    assert (target / folder.SWEEP).read_text() == "new"
+        folder.begin(target, old, {})
+    assert folder.settings_of(target).steps == 2
     assert list(tmp_path.iterdir()) == [target]
     (target / "mine.txt").touch()
     with pytest.raises(RunFolderError, match=r"mine.txt, which no sweep wrote"):
@@ -349,3 +370,59 @@ def test_only_the_folder_of_a_sweep_is_overwritten(tmp_path, monkeypatch):
     (tmp_path / "other").mkdir()
     with pytest.raises(RunFolderError, match="no folder of a sweep"):
         folder.check_free(tmp_path / "other", overwrite=True)
+
+
+class Killed(BaseException):
+    """Takes the place of `kill -9` inside a process: nothing of ours runs after it."""
+
+
+def killed_in_second_program(progress):
+    if progress.step == 30 + 4:
+        raise Killed
+
+
+def test_a_killed_sweep_goes_on_to_the_same_bytes(swept, rows, monkeypatch):
+    config, whole = swept
+    config = dataclasses.replace(config, out=f"{rows}/cut")
+    with pytest.raises(Killed):
+        run_sweep(config, callback=killed_in_second_program)
+    cut = rows / "cut"
+    assert not (cut / "sweep.jsonl").exists()
+    with pytest.raises(RunFolderError, match="jaxlr resume"):
+        run_sweep(config)
+    with (cut / "programs.jsonl").open("a") as file:
+        file.write('{"program": 1, "sec')  # killed while writing
+    trained, original, told = [], sweep.train_many, []
+
+    def train_many(*arguments, **settings):
+        trained.append(settings["batch_size"])
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(sweep, "train_many", train_many)
+    for _ in range(2):  # once more, there is nothing to do
+        found = resume_sweep(cut, tell=told.append)
+        for name in ("sweep.jsonl", "best.toml"):
+            assert (cut / name).read_bytes() == (whole.folder / name).read_bytes()
+        assert found.best == whole.best
+    assert trained == [16]
+    assert any("line 2 is not whole" in line for line in told)
+    assert "nothing to train" in told[-1]
+
+
+def test_a_sweep_goes_on_with_its_own_settings_and_rows_alone(swept, rows):
+    config, _ = swept
+    config = dataclasses.replace(config, data=str(rows / "rows.csv"), out=f"{rows}/cut")
+    with pytest.raises(Killed):
+        run_sweep(config, callback=killed_in_second_program)
+    text = (rows / "rows.csv").read_text()
+    (rows / "rows.csv").write_text(text.replace("yes", "no", 1))
+    with pytest.raises(RunFolderError, match=r"rows.csv is not what .*cut was trained on: as many"):
+        resume_sweep(rows / "cut")
+    (rows / "rows.csv").write_text(text)
+    settings = rows / "cut/sweep.toml"
+    settings.write_text(settings.read_text().replace("steps = 30", "steps = 31"))
+    with pytest.raises(RunFolderError, match=r"sweep.toml is not what the sweep began with"):
+        resume_sweep(rows / "cut")
+    (rows / "cut/run.json").unlink()
+    with pytest.raises(RunFolderError, match="no sweep that can go on"):
+        resume_sweep(rows / "cut")

@@ -1,6 +1,9 @@
 """``jaxlr sweep``: many trainings that differ in their settings, and the best of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from shlex import quote
 from typing import Annotated, cast
 
@@ -9,7 +12,8 @@ from tyro.conf import Positional, arg
 from jaxlr.cli.progress import TrainingProgress
 from jaxlr.cli.show import print_error, print_line, print_table
 from jaxlr.data import BUILT_IN
-from jaxlr.run.sweep import BEST, TABLE, Outcome, Sweep, SweepConfig, run_sweep
+from jaxlr.run.sweep import BEST, TABLE, Outcome, Sweep, SweepConfig, resume_sweep, run_sweep
+from jaxlr.run.sweep.folder import settings_of
 from jaxlr.run.sweep.groups import groups_of
 from jaxlr.train import Progress
 
@@ -30,14 +34,21 @@ class SweepCommand(SweepConfig):
 
     def run(self) -> int:
         """Sweep; 1 if all members failed, 130 or 143 if it was interrupted."""
-        programs = len(groups_of(self.members(), d=1))
-        with TrainingProgress(self.steps * programs) as progress:
-            sweep = run_sweep(
-                self, tell=progress.tell, callback=lambda seen: progress(cast("Progress", seen))
-            )
-        _print_table(sweep, self)
-        _print_reasons(sweep)
-        return _end(sweep, progress)
+        return _carry_out(partial(run_sweep, self), self)
+
+
+def resume(folder: Path) -> int:
+    """Go on with a sweep; the exit codes are those of `SweepCommand.run`."""
+    return _carry_out(partial(resume_sweep, folder), settings_of(folder))
+
+
+def _carry_out(sweep: Callable[..., Sweep], config: SweepConfig) -> int:
+    programs = len(groups_of(config.members(), d=1))
+    with TrainingProgress(config.steps * programs) as progress:
+        found = sweep(tell=progress.tell, callback=lambda seen: progress(cast("Progress", seen)))
+    _print_table(found, config)
+    _print_reasons(found)
+    return _end(found, progress)
 
 
 def _print_table(sweep: Sweep, config: SweepConfig) -> None:
@@ -94,6 +105,7 @@ def _end(sweep: Sweep, progress: TrainingProgress) -> int:
     if sweep.best is not None:
         print_line(f"to train the best: jaxlr train {quote(str(sweep.folder / BEST))}")
     if sweep.interrupted:
+        print_line(f"to go on: jaxlr resume {quote(str(sweep.folder))}")
         return progress.exit_code
     if sweep.best is None:
         print_error("no settings came through; the reasons are above")

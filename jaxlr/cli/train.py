@@ -1,14 +1,17 @@
 """``jaxlr train`` and ``jaxlr resume``: a model from data, in a run folder."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from jaxlr.cli import sweep
 from jaxlr.cli.progress import TrainingProgress
 from jaxlr.cli.show import print_error, print_line, print_metrics
 from jaxlr.data import BUILT_IN
-from jaxlr.run import Run, RunConfig, TrainConfig, resume_training, run_training
+from jaxlr.run import Run, RunConfig, RunFolderError, TrainConfig, resume_training, run_training
+from jaxlr.run.sweep import is_sweep
 from jaxlr.train import check_count
 
 
@@ -33,12 +36,15 @@ class Train(TrainConfig):
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with a training that was killed or interrupted, to the same model as without that."""
+    """Go on with a training or a sweep that was killed or interrupted, as if it had not been.
+
+    Of a sweep, programs that have ended are not trained again.
+    """
 
     run_folder: Annotated[Positional[str], arg(metavar="RUN")]
-    """A run folder that `jaxlr train` was writing."""
+    """A folder that `jaxlr train` or `jaxlr sweep` was writing."""
     steps: int | None = None
-    """Number of updates in all, to make the run longer than its config says."""
+    """Number of updates in all, to make a training longer than its config says."""
 
     def __post_init__(self) -> None:
         """Check the options before anything is read."""
@@ -47,6 +53,13 @@ class Resume:
 
     def run(self) -> int:
         """Train on; 1 if the loss diverged, 130 or 143 if it was interrupted."""
+        if is_sweep(Path(self.run_folder)):
+            if self.steps is not None:
+                raise RunFolderError(
+                    f"{self.run_folder} holds a sweep, whose members keep their number of steps: "
+                    "leave out --steps"
+                )
+            return sweep.resume(Path(self.run_folder))
         steps = self.steps or getattr(RunConfig.load(self.run_folder), "steps", 1)
         with TrainingProgress(steps) as progress:
             run = resume_training(

@@ -11,7 +11,7 @@ from jaxlr.run.predicting import Predictions, predict_to, predictions, write_pre
 from jaxlr.run.result import Run
 from jaxlr.run.resuming import resume_training
 from jaxlr.run.session import GradientCheckError
-from jaxlr.run.sweep import Sweep, SweepConfig, run_sweep
+from jaxlr.run.sweep import Sweep, SweepConfig, resume_sweep, run_sweep
 from jaxlr.run.training import run_training
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "list_runs",
     "predict_to",
     "predictions",
+    "resume_sweep",
     "resume_training",
     "run_cv",
     "run_fit",

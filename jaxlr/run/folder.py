@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
@@ -18,8 +18,8 @@ CONFIG, MODEL, METRICS, SUMMARY = FILES = (
     "summary.json",
 )
 # What a training keeps besides: what it began with, how far it is, and who writes.
-ORIGIN, CHECKPOINTS, EVENTS, _LOCK = "run.json", "checkpoints", "tensorboard", ".lock"
-_OURS = (*FILES, ORIGIN, CHECKPOINTS, EVENTS, _LOCK)
+ORIGIN, CHECKPOINTS, EVENTS, LOCK = "run.json", "checkpoints", "tensorboard", ".lock"
+_OURS = (*FILES, ORIGIN, CHECKPOINTS, EVENTS, LOCK)
 _LOCK_SECONDS = 1.0  # a look whether the lock is held takes it for a moment
 
 
@@ -50,10 +50,15 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
         raise RunFolderError(f"{folder} exists: choose another folder (--out), or --overwrite it")
     if not is_finished(folder) and not is_unfinished(folder):
         raise RunFolderError(f"{folder} is no run folder (no {SUMMARY} in it): not overwritten")
-    others = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
+    check_replaceable(folder, _OURS, "run")
+
+
+def check_replaceable(folder: Path, ours: Collection[str], what: str) -> None:
+    """Refuse a folder that holds more than files of these names, or that is being written."""
+    others = sorted(path.name for path in folder.iterdir() if not _is_of(path.name, ours))
     if others:
         raise RunFolderError(
-            f"{folder} holds {others[0]}, which no run wrote: move it away, or choose another "
+            f"{folder} holds {others[0]}, which no {what} wrote: move it away, or choose another "
             "folder (--out)"
         )
     if who := holder(folder):
@@ -71,7 +76,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     with extra("cli"):
         from filelock import FileLock, Timeout
-    path = folder / _LOCK
+    path = folder / LOCK
     lock = FileLock(path)
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
@@ -90,7 +95,7 @@ def holder(folder: Path) -> str | None:
     """Name the process that writes the folder, if there is one."""
     with extra("cli"):
         from filelock import FileLock, Timeout
-    path = folder / _LOCK
+    path = folder / LOCK
     if not path.exists() or not os.access(path, os.W_OK):
         return None
     try:
@@ -108,14 +113,14 @@ def _held_by(folder: Path, who: str) -> str:
     return f"{folder} is being written by {who}: wait for it or end it"
 
 
-def _is_ours(name: str) -> bool:
-    return name in _OURS or any(re.fullmatch(rf"\.{re.escape(ours)}-\d+", name) for ours in FILES)
+def _is_of(name: str, ours: Collection[str]) -> bool:
+    return name in ours or any(re.fullmatch(rf"\.{re.escape(file)}-\d+", name) for file in ours)
 
 
-def clear_leftovers(folder: Path) -> None:
+def clear_leftovers(folder: Path, ours: Collection[str] = _OURS) -> None:
     """Remove files that a process which was killed had not yet put in their place."""
     for path in folder.iterdir():
-        if _is_ours(path.name) and path.name not in _OURS:
+        if _is_of(path.name, ours) and path.name not in ours:
             path.unlink()
 
 

@@ -26,12 +26,17 @@ def settle(config: Config) -> tuple[Config, Path]:
     """Find the folder to write, and refuse it now rather than after the work."""
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
+    return located(config), target
+
+
+def located(config: Config) -> Config:
+    """Name the files of the rows such that it holds in any folder."""
     beside = {  # labels and weights of an npy file lie in files of their own
         name: data.absolute(path)
         for name, path in (("target", config.target), ("weight", config.weight))
         if path is not None and path.lower().endswith(".npy")
     }
-    return dataclasses.replace(config, data=data.absolute(config.data), **beside), target
+    return dataclasses.replace(config, data=data.absolute(config.data), **beside)
 
 
 def write(

@@ -72,7 +72,7 @@ def resume_training(
             return ended
         with jax.enable_x64(config.dtype == "float64"):
             task = prepare_training(config, tell)
-            _check_origin(target, task, tell)
+            check_origin(target, config.data, task.origin(), tell)
             start = _start(target, task, tell)
             reopen(target, config)
             return carry_out(task, target, start, callback)
@@ -102,14 +102,14 @@ def _ended(target: Path, config: TrainConfig) -> Run | None:
     return Run(target, Model.load(target), summary)
 
 
-def _check_origin(target: Path, task: Task, tell: Tell) -> None:
-    """Refuse other rows; tell of what may change the last bits."""
-    before, now = read_json(target / ORIGIN), task.origin()
+def check_origin(target: Path, source: str, now: dict[str, Any], tell: Tell) -> None:
+    """Refuse other rows of ``source``; tell of what may change the last bits."""
+    before = read_json(target / ORIGIN)
     data = before.get("data")
     changed = difference(data if isinstance(data, dict) else {}, now["data"])
     if changed:
         raise RunFolderError(
-            f"{task.config.data} is not what {target} was trained on: {changed}. Put it back, or "
+            f"{source} is not what {target} was trained on: {changed}. Put it back, or "
             "train anew in another folder"
         )
     for name in ("devices", "device", "jax"):

@@ -1,9 +1,11 @@
 """A sweep: many trainings that differ in their settings, compared on validation rows."""
 
 from jaxlr.run.sweep.config import SweepConfig
-from jaxlr.run.sweep.folder import BEST, SWEEP, TABLE
+from jaxlr.run.sweep.folder import BEST, SWEEP, TABLE, is_sweep
 from jaxlr.run.sweep.outcome import METRICS, Outcome, Sweep
-from jaxlr.run.sweep.sweep import SweepProgress, run_sweep
+from jaxlr.run.sweep.progress import SweepProgress
+from jaxlr.run.sweep.resuming import resume_sweep
+from jaxlr.run.sweep.sweep import run_sweep
 
 __all__ = [
     "BEST",
@@ -14,5 +16,7 @@ __all__ = [
     "Sweep",
     "SweepConfig",
     "SweepProgress",
+    "is_sweep",
+    "resume_sweep",
     "run_sweep",
 ]

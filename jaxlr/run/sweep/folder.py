@@ -1,17 +1,31 @@
-"""The folder of a sweep: complete or not there."""
+"""The folder of a sweep: there once it begins; the table, which comes last, says that it ended."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxlr.run import folder
-from jaxlr.run.folder import RunFolderError
+from jaxlr.run.config import RunConfig
+from jaxlr.run.folder import LOCK, ORIGIN, RunFolderError
+from jaxlr.run.resuming import read_json
+from jaxlr.run.summary import to_json
+from jaxlr.run.sweep.config import SweepConfig
+from jaxlr.run.sweep.outcome import Outcome, Sweep, rank
+from jaxlr.run.sweep.programs import PROGRAMS
 
 # Not config.toml: a sweep is no run, and `jaxlr runs` does not list it.
-SWEEP, TABLE, BEST = _OURS = ("sweep.toml", "sweep.jsonl", "best.toml")
+SWEEP, TABLE, BEST = ("sweep.toml", "sweep.jsonl", "best.toml")
+_OURS = (SWEEP, TABLE, BEST, PROGRAMS, ORIGIN, LOCK)
+
+
+def is_sweep(target: Path) -> bool:
+    """Whether a sweep wrote this folder, or is writing it."""
+    return (target / SWEEP).is_file()
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:
-    """Refuse, before any work is done, a folder that `write` would refuse after it.
+    """Refuse, before any work is done, a folder that `begin` would refuse.
 
     Raises
     ------
@@ -20,22 +34,76 @@ def check_free(target: Path, *, overwrite: bool) -> None:
     """
     if not target.exists() and not target.is_symlink():
         return
+    if not overwrite and is_sweep(target) and not (target / TABLE).is_file():
+        raise RunFolderError(
+            f"{target} holds an unfinished sweep: continue it (jaxlr resume {target}), choose "
+            "another folder (--out), or --overwrite it"
+        )
     if not overwrite:
         raise RunFolderError(f"{target} exists: choose another folder (--out), or --overwrite it")
-    if not (target / SWEEP).is_file():
+    if not is_sweep(target):
         raise RunFolderError(
             f"{target} is no folder of a sweep (no {SWEEP} in it): not overwritten"
         )
-    others = sorted(path.name for path in target.iterdir() if path.name not in _OURS)
-    if others:
+    folder.check_replaceable(target, _OURS, "sweep")
+
+
+def begin(target: Path, config: SweepConfig, origin: dict[str, Any]) -> None:
+    """Write the folder that a sweep begins with: its settings, and what it was begun with."""
+    target, settings = target.absolute(), config.to_toml()
+    check_free(target, overwrite=config.overwrite)
+    files = {
+        SWEEP: settings,
+        ORIGIN: to_json({**origin, "config": _digest(settings)}, indent=2) + "\n",
+        PROGRAMS: "",
+    }
+    folder.put(target, files, folder.held(target))
+
+
+def settings_of(target: Path) -> SweepConfig:
+    """Read the settings of a sweep that is to go on.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such sweep, or its settings are not those that it began with.
+    """
+    if not (target / ORIGIN).is_file():
         raise RunFolderError(
-            f"{target} holds {others[0]}, which no sweep wrote: move it away, or choose another "
-            "folder (--out)"
+            f"{target} holds no sweep that can go on: only those written from this version on can"
         )
+    path = target / SWEEP
+    try:
+        text = path.read_text("utf-8")
+        config = RunConfig.from_toml(text)
+    except (ValueError, OSError) as error:
+        raise RunFolderError(f"{path}: {error}") from error
+    if not isinstance(config, SweepConfig) or read_json(target / ORIGIN).get("config") != _digest(
+        text
+    ):
+        raise RunFolderError(
+            f"{path} is not what the sweep began with: put it back, or sweep anew in another "
+            f"folder (jaxlr sweep {path} --out FOLDER)"
+        )
+    return config
 
 
-def write(target: Path, files: Mapping[str, str | bytes], *, overwrite: bool) -> None:
-    """Write the files into ``target``, which appears complete or not at all."""
-    target = target.absolute()
-    check_free(target, overwrite=overwrite)
-    folder.put(target, files)
+def reopen(target: Path) -> None:
+    """Take back what a sweep ended with, the table first, for it goes on."""
+    folder.clear_leftovers(target, _OURS)
+    for name in (TABLE, BEST):
+        (target / name).unlink(missing_ok=True)
+
+
+def finish(target: Path, config: SweepConfig, outcomes: Sequence[Outcome]) -> Sweep:
+    """Rank the members that were begun, and write what a sweep ends with."""
+    sweep = Sweep(target, rank([*outcomes], config.metric, len(config.seed)))
+    if sweep.best is not None:
+        folder.write_file(target / BEST, sweep.best.to_toml().encode())
+    lines = [to_json(member.line()) + "\n" for one in sweep.ranked for member in one.members]
+    folder.write_file(target / TABLE, "".join(lines).encode())
+    return sweep
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

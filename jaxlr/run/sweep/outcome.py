@@ -11,6 +11,7 @@ Metric = Literal["loss", "accuracy", "roc_auc", "brier"]
 METRICS: tuple[Metric, ...] = ("loss", "accuracy", "roc_auc", "brier")
 _LARGER_IS_BETTER = ("accuracy", "roc_auc")
 FINISHED = ("steps_done", "stopped_early")
+INTERRUPTED = "interrupted"
 
 
 class Outcome(NamedTuple):
@@ -19,7 +20,7 @@ class Outcome(NamedTuple):
     ``status`` is "steps_done", "stopped_early", "interrupted", "diverged" or "failed", and ``why``
     the same in words. ``validation`` has the metrics on the validation rows, of the parameters
     after ``params_step`` of ``steps`` steps, and is None where there are none to trust. ``group``
-    counts the programs, and ``seconds`` is what that of this member took.
+    counts the programs.
     """
 
     member: int
@@ -30,18 +31,22 @@ class Outcome(NamedTuple):
     params_step: int
     validation: dict[str, float | None] | None
     group: int
-    seconds: float = 0.0
 
     def finished(self) -> bool:
         """Whether the member trained as long as it should."""
         return self.status in FINISHED
 
+    def facts(self) -> dict[str, Any]:
+        """Return all but the settings."""
+        fields = self._asdict()
+        del fields["config"]
+        return fields
+
     def line(self) -> dict[str, Any]:
         """Return it as one object of JSON."""
-        fields = self._asdict()
         config = dataclasses.asdict(self.config)
         del config["overwrite"], config["out"]
-        return {**fields, "config": config}
+        return {**self._asdict(), "config": config}
 
 
 class Ranked(NamedTuple):
@@ -52,11 +57,15 @@ class Ranked(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """A finished sweep: its folder, its settings, the best first, and whether it was cut short."""
+    """A sweep that ended: its folder, and its settings, the best first."""
 
     folder: Path
     ranked: list[Ranked]
-    interrupted: bool
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was cut short."""
+        return any(outcome.status == INTERRUPTED for one in self.ranked for outcome in one.members)
 
     @property
     def best(self) -> TrainConfig | None:

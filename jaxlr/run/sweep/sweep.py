@@ -1,50 +1,31 @@
-"""A sweep from config to folder: group by group, each of them one program."""
+"""A sweep from config to folder, at once or after a break: group by group, one program each."""
 
-import dataclasses
-import itertools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxlr import core, data
-from jaxlr.data import DataError
+from jaxlr import core
+from jaxlr.data import DataError, Dataset
+from jaxlr.run.fingerprint import fingerprint
+from jaxlr.run.folder import held
 from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
+from jaxlr.run.result import located
 from jaxlr.run.rows import load_rows
 from jaxlr.run.scoring import evaluate
-from jaxlr.run.session import INTERRUPTED, KEYS, GradientCheckError
-from jaxlr.run.summary import to_json
+from jaxlr.run.session import KEYS, GradientCheckError
 from jaxlr.run.sweep import folder
 from jaxlr.run.sweep.config import SweepConfig
 from jaxlr.run.sweep.crosscheck import check_gradient_of_many
 from jaxlr.run.sweep.groups import Group, groups_of, optimizer_of
-from jaxlr.run.sweep.outcome import Outcome, Sweep, rank
+from jaxlr.run.sweep.outcome import INTERRUPTED, Outcome, Sweep
+from jaxlr.run.sweep.programs import add_program
+from jaxlr.run.sweep.progress import Callback, SweepProgress
 from jaxlr.train import DivergedError, ManyProgress, Member, Result, Status, train_many
-
-
-@dataclass(frozen=True)
-class SweepProgress:
-    """What a callback sees after each step of a program, of ``step`` of all programs' steps.
-
-    ``rows`` is how many rows its members read together.
-    """
-
-    step: int
-    rows: int
-    many: ManyProgress
-
-    @property
-    def loss(self) -> float:
-        """Smallest loss of the members that still train; it waits for the device."""
-        losses, live = np.asarray(self.many.loss, float), np.asarray(self.many.live)
-        return float(np.min(losses, where=live, initial=np.inf))
-
-
-Callback = Callable[[SweepProgress], bool | None]
 
 
 def run_sweep(
@@ -79,6 +60,10 @@ def run_sweep(
     (`jaxlr.train_many`). A member that diverges, or whose program fails, is reported and not
     fatal. Test rows are split off and not looked at.
 
+    The folder is there from the first program on, and keeps what became of each one that has ended
+    (programs.jsonl), so that `resume_sweep` goes on where a sweep was killed; the table and the
+    best settings come at the end.
+
     Examples
     --------
     >>> import tempfile
@@ -86,41 +71,79 @@ def run_sweep(
     ...     config = SweepConfig(alpha=(0.01, 0.1), steps=100, out=f"{parent}/first")
     ...     sweep = run_sweep(config)
     ...     print(sorted(path.name for path in sweep.folder.iterdir()))
-    ['best.toml', 'sweep.jsonl', 'sweep.toml']
+    ['.lock', 'best.toml', 'programs.jsonl', 'run.json', 'sweep.jsonl', 'sweep.toml']
     >>> sweep.best.alpha
     0.1
     """
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
-    config = dataclasses.replace(config, data=data.absolute(config.data))
+    config = located(config)
     with jax.enable_x64(config.dtype == "float64"):
-        outcomes = _train_all(config, tell, callback)
-    ranked = rank(outcomes, config.metric, len(config.seed))
-    stopped = any(outcome.status == INTERRUPTED for outcome in outcomes)
-    sweep = Sweep(target, ranked, stopped)
-    lines = [to_json(outcome.line()) + "\n" for one in ranked for outcome in one.members]
-    files = {folder.SWEEP: config.to_toml(), folder.TABLE: "".join(lines)}
-    if sweep.best is not None:
-        files[folder.BEST] = sweep.best.to_toml()
-    folder.write(target, files, overwrite=config.overwrite)
-    return sweep
+        task = prepare_sweep(config, tell)
+        task.prepared.of(task.groups[0])  # what is wrong with the rows is said before a folder
+        folder.begin(target, config, task.origin())
+        with held(target):
+            return carry_out(task, target, {}, callback)
 
 
-def _train_all(config: SweepConfig, tell: Tell, callback: Callback | None) -> list[Outcome]:
+class Task(NamedTuple):
+    """A sweep, ready for its first program."""
+
+    config: SweepConfig
+    groups: list[Group]
+    prepared: "_Prepared"
+
+    def origin(self) -> dict[str, Any]:
+        """Return what a sweep must have in common with itself to give the same bits again."""
+        return {
+            "data": fingerprint(self.prepared.rows),
+            "devices": len(jax.devices()),
+            "device": jax.devices()[0].device_kind,
+            "jax": jax.__version__,
+        }
+
+
+def prepare_sweep(config: SweepConfig, tell: Tell) -> Task:
+    """Load the rows, and part the members into groups."""
     members = config.members()
     rows = load_rows(members[0], tell, why="a sweep reads its rows in memory")
     groups = groups_of(members, rows.X.shape[1])
     tell(f"{len(members)} members in {len(groups)} programs")
-    found: list[Outcome] = []
-    numbered = enumerate(groups)
-    for _, of_seed in itertools.groupby(numbered, key=lambda one: one[1].members[0].seed):
-        parts = None
-        for number, group in of_seed:
-            parts = parts or _prepared(rows, group, config, tell)
-            found += _train_group(number, group, parts, callback)
-            if found[-1].status == INTERRUPTED:
-                return found
-    return found
+    return Task(config, groups, _Prepared(rows, config, tell))
+
+
+def carry_out(
+    task: Task, target: Path, done: Mapping[int, list[Outcome]], callback: Callback | None
+) -> Sweep:
+    """Train the groups that are not done, each of which is kept when it ends; finish the folder."""
+    found = [outcome for outcomes in done.values() for outcome in outcomes]
+    for number, group in enumerate(task.groups):
+        if number in done:
+            continue
+        parts, start = task.prepared.of(group), time.monotonic()
+        outcomes = _train_group(number, group, parts, callback)
+        found += outcomes
+        if any(outcome.status == INTERRUPTED for outcome in outcomes):
+            break
+        add_program(target, number, round(time.monotonic() - start, 3), outcomes)
+    return folder.finish(target, task.config, found)
+
+
+class _Prepared:
+    """Rows of one seed at a time, judged when they are first asked for."""
+
+    def __init__(self, rows: Dataset, config: SweepConfig, tell: Tell) -> None:
+        self.rows, self.config, self.tell = rows, config, tell
+        self.seed: int | None = None
+        self.parts: Parts | None = None
+
+    def of(self, group: Group) -> Parts:
+        """Give those of the seed of a group."""
+        if self.parts is None or self.seed != group.members[0].seed:
+            self.parts = None  # there need not be room for two
+            self.parts = _prepared(self.rows, group, self.config, self.tell)
+            self.seed = group.members[0].seed
+        return self.parts
 
 
 def _prepared(rows: Any, group: Group, config: SweepConfig, tell: Tell) -> Parts:
@@ -145,11 +168,9 @@ def _prepared(rows: Any, group: Group, config: SweepConfig, tell: Tell) -> Parts
 def _train_group(
     number: int, group: Group, parts: Parts, callback: Callback | None
 ) -> list[Outcome]:
-    start = time.monotonic()
     results = _results(number, group, parts, callback)
-    seconds = round(time.monotonic() - start, 3)
     return [
-        _outcome(i, config, result, parts)._replace(group=number, seconds=seconds)
+        _outcome(i, config, result, parts)._replace(group=number)
         for i, config, result in zip(group.numbers, group.members, results, strict=True)
     ]
 
