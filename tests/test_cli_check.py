@@ -399,7 +399,7 @@ def verdicts(monkeypatch):
     """Verdicts that the gradient on data gets, one point after the other."""
     found = []
 
-    def judged(params, X, y, *, l2):
+    def judged(params, X, y, *, sample_weight, l2):
         verdict = Verdict(found.pop(0))
         return check.Report([check.Coordinate(".b", 1.0, 1.0, 1.0, 0.1, 0.1, 1e-7, verdict)])
 
@@ -442,3 +442,25 @@ def test_the_help_names_both_uses_and_the_exit_codes(capsys):
     out = " ".join(capsys.readouterr().out.split())
     for part in ("MODULE:FUNCTION|DATA", "2 bad call", "4 undecided", "--gradient-of", "--rows"):
         assert part in out
+
+
+def test_data_is_read_by_the_settings_of_train(ops, monkeypatch):
+    """Columns, levels, gaps and weights; a row of weight 0 is not judged."""
+    seen = []
+
+    def judged(params, X, y, *, sample_weight, l2):
+        seen.append((X, y, sample_weight))
+        return check.Report(
+            [check.Coordinate(".b", 1.0, 1.0, 1.0, 0.1, 0.1, 1e-7, Verdict("pass"))]
+        )
+
+    monkeypatch.setattr(jaxlr.cli.check, "check_gradient_at", judged)
+    monkeypatch.setattr(jaxlr.cli.check, "check_nodes_at", lambda params, X, y: [])
+    (ops / "rows.csv").write_text("a,city,s,z,y\n1,Oslo,2,9,no\n,Rome,1,9,yes\n5,Rome,0,9,no\n")
+    words = ["--target", "y", "--positive", "no", "--weight", "s", "--columns", "a", "city"]
+    assert run("rows.csv", *words, "--categorical", "city", "--missing", "mean") == 0
+    X, y, s = map(np.asarray, seen[0])
+    assert X.tolist() == [[1, 1, 0, 0], [3, 0, 1, 1]]
+    assert (y.tolist(), s.tolist()) == ([1, 0], [2, 1])
+    with pytest.raises(SystemExit):
+        run("rows.csv", "--target", "y", "--missing", "often")

@@ -17,17 +17,21 @@ import jaxlr
 from jaxlr.cli import main
 from jaxlr.core import Params
 from jaxlr.data import Dataset, Division, Shuffled, StreamedPart, load, open_stream
+from jaxlr.data.learner import Learner
 from jaxlr.data.streamed.draws import _mixed, draws
 from jaxlr.run import (
     CvConfig,
     FitConfig,
+    GradientCheckError,
     Model,
     RunFolderError,
+    SweepConfig,
     TrainConfig,
     predictions,
     resume_training,
     run_cv,
     run_fit,
+    run_sweep,
     run_training,
 )
 from jaxlr.run.scoring import Scoring, evaluate
@@ -229,10 +233,16 @@ def test_draws_are_those_of_splitmix64():
     assert len(np.unique(draws(np.arange(10_000), 1, 2))) == 10_000
 
 
-def test_rows_that_are_too_many_are_not_cross_validated(rows, tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"keeps all rows in memory.*too large for 8 kB"):
-        run_cv(CvConfig(data=str(rows), **COLUMNS, memory="8kB", out=str(tmp_path / "cv")))
-    assert not (tmp_path / "cv").exists()
+def test_rows_that_are_too_many_are_not_cross_validated_or_swept(rows, tmp_path, monkeypatch):
+    """Of Parquet the number of rows is known, so that no row is read."""
+    monkeypatch.setattr(Learner, "add", None)
+    settings = {"data": str(rows), **COLUMNS, "out": str(tmp_path / "out")}
+    for memory, said in (("8kB", "8 kB"), (0, "0 bytes")):
+        with pytest.raises(ValueError, match=rf"all rows in memory.*too large for {said}.*--mem"):
+            run_cv(CvConfig(**settings, memory=memory))
+        with pytest.raises(ValueError, match=rf"rows in memory.*too large for {said}.*--memory"):
+            run_sweep(SweepConfig(**settings, memory=memory))
+    assert not (tmp_path / "out").exists()
 
 
 def test_predictions_are_the_same_from_any_source(rows, trained, tmp_path, capsys):
@@ -332,3 +342,16 @@ def test_a_set_of_twenty_times_the_memory_takes_no_more_than_allowed(tmp_path):
         assert summary["train"]["loss"] < 0.69
     grew = int(done.stdout.split()[-1])
     assert grew < 8_000, f"{grew} KiB"
+
+
+@pytest.mark.parametrize("memory", ["8kB", None])
+def test_the_gradient_is_judged_with_the_weights_that_it_is_trained_with(
+    rows, tmp_path, monkeypatch, memory
+):
+    original = jaxlr.batch.loss_and_grads
+    monkeypatch.setattr(
+        jaxlr.batch, "loss_and_grads", lambda params, X, y, s, l2: original(params, X, y, None, l2)
+    )
+    config = TrainConfig(data=str(rows), **COLUMNS, memory=memory, out=str(tmp_path / "run"))
+    with pytest.raises(GradientCheckError):
+        run_training(config)

@@ -248,9 +248,14 @@ def test_a_wrong_gradient_of_many_is_caught(monkeypatch):
         J, (dw, db) = original(*arguments)
         return J, Params(dw[::-1], db)  # each model gets the other's
 
+    def unweighted(params, X, y, s, l2):
+        return original(params, X, y, None, l2)
+
+    weighted = data._replace(weight=np.array([1.0, 2, 3, 0]))
     with jax.enable_x64(True):
-        monkeypatch.setattr(crosscheck, "objectives", wrong)
-        assert not crosscheck.check_gradient_of_many(data, 0.1, np.random.default_rng(0))
+        for fault, rows in ((wrong, data), (unweighted, weighted)):
+            monkeypatch.setattr(crosscheck, "objectives", fault)
+            assert not crosscheck.check_gradient_of_many(rows, 0.1, np.random.default_rng(0))
 
 
 def test_nothing_is_trained_with_a_wrong_gradient(rows, monkeypatch, capsys):
@@ -313,6 +318,7 @@ def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):
         (["--validation-fraction", "0.9"], "leave no rows"),
         (["--schedule", "linear", "--final-alpha", "0.05"], "final_alpha is 0.05"),
         (["none.csv"], "none.csv: no such file"),
+        (["none.csv", "--memory", "0"], "none.csv: no such file"),
         (["soft.csv", "--metric", "accuracy"], "validation rows have no accuracy"),
         (["--out", "soft.csv"], "soft.csv exists: choose another folder"),
         (["bad.toml"], "bad.toml: the config has no setting speed"),

@@ -18,6 +18,7 @@ from jaxlr.core import Params
 from jaxlr.data import BUILT_IN, DataError, Dataset, load
 from jaxlr.extras import MissingExtraError
 from jaxlr.run import check_gradient_at, check_nodes_at, check_seed
+from jaxlr.run.config import ColumnSettings, check_missing
 from jaxlr.train import check_count
 
 _COORDINATES_SHOWN = 12
@@ -31,15 +32,9 @@ _ALL = "rounding"  # in place of a number of units that is larger than the value
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(ColumnSettings):
     """With DATA: which rows are taken, and how."""
 
-    target: str | None = None
-    """Column of the labels; needed for a file."""
-    positive: str | None = None
-    """The label to predict, label 1. Without it: the later label in sorted order."""
-    exclude: tuple[str, ...] = ()
-    """Columns that are no features."""
     rows: int = 1000
     """Rows to check on, chosen at random if there are more."""
     l2: float = 0.0
@@ -49,6 +44,7 @@ class DataOptions:
 
     def check(self) -> None:
         """Check the settings before any data is read."""
+        check_missing(self.missing)
         check_count("rows", self.rows)
         check_penalty(self.l2)
 
@@ -62,16 +58,18 @@ class Check:
 
     jaxlr check ops.py:softplus --args float32[9]
 
-    DATA is a CSV file or a built-in data set. On its rows every node of the logistic regression's
-    graph and every coordinate of its gradient is compared with autodiff, at three points: zeros,
-    where training starts; random parameters; and ones so large that most rows are saturated.
+    DATA is what `jaxlr train` reads. On its rows every node of the logistic regression's graph and
+    every coordinate of its gradient, weighted where the rows are, is compared with autodiff, at
+    three points: zeros, where training starts; random parameters; and ones so large that most rows
+    are saturated.
 
     Exit codes: 0 passed; 1 wrong; 2 bad call, no verdict; 3 vacuous, the check could not have
     failed; 4 undecided.
     """
 
     subject: Annotated[Positional[str], arg(metavar="MODULE:FUNCTION|DATA")] = BUILT_IN
-    """A function (ops:softplus, ops.py:softplus), a CSV file with a header, or built-in data."""
+    """A function (ops:softplus, ops.py:softplus), a file, folder or URL of rows, or built-in
+    data."""
     seed: int = 0
     """Of all that is random."""
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
@@ -130,14 +128,8 @@ class _CheckOfData:
         return EXIT_CODES[verdict]
 
     def _sample(self, rng: np.random.Generator) -> "_Sample":
-        rows = load(
-            self.name,
-            target=self.options.target,
-            exclude=self.options.exclude,
-            positive=self.options.positive,
-            dtype=self.options.dtype,
-        )
-        index = np.sort(rng.choice(len(rows.y), min(self.options.rows, len(rows.y)), replace=False))
+        rows = load(self.name, dtype=self.options.dtype, **self.options.columns_settings())
+        index = rows.draw(self.options.rows, rng)
         return _Sample(rows.rows(index), index)
 
     def _check_at(self, name: str, sample: "_Sample", w: np.ndarray, b: float) -> Verdict:
@@ -145,7 +137,7 @@ class _CheckOfData:
         X, y = jax.device_put(rows.X), jax.device_put(rows.y)
         params = Params(jnp.asarray(w, X.dtype), jnp.asarray(b, X.dtype))
         nodes = check_nodes_at(params, X, y)
-        report = check_gradient_at(params, X, y, l2=self.options.l2)
+        report = check_gradient_at(params, X, y, sample_weight=rows.weight, l2=self.options.l2)
         dtype = self.options.dtype
         print_line(f"\n{rows.name}: {len(y)} rows, {dtype}, at {name}; autodiff in float64\n")
         table = _node_rows(nodes, sample.numbers) + _coordinate_rows(report, rows.features)

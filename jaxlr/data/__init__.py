@@ -3,7 +3,7 @@
 from jaxlr.data.dataset import Dataset, split
 from jaxlr.data.encoding import Category, Encoding, Labels, Number
 from jaxlr.data.errors import DataError
-from jaxlr.data.opening import most_values, open_stream
+from jaxlr.data.opening import least_size, most_values, open_stream
 from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, is_built_in, load
 from jaxlr.data.sources import FORMATS
 from jaxlr.data.stream import Block, Stream
@@ -29,6 +29,7 @@ __all__ = [
     "breast_cancer",
     "chunk_rows_in",
     "is_built_in",
+    "least_size",
     "load",
     "most_values",
     "open_stream",

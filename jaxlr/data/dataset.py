@@ -69,6 +69,11 @@ class Dataset(NamedTuple):
         weight = None if self.weight is None else self.weight[index].astype(dtype)
         return self._replace(X=X, y=self.y[index].astype(dtype), weight=weight)
 
+    def draw(self, m: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw the numbers of m rows of positive weight, or of all such rows, in rising order."""
+        used = np.arange(len(self.y)) if self.weight is None else np.flatnonzero(self.weight)
+        return np.sort(rng.choice(used, min(m, len(used)), replace=False))
+
     def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the columns over some of the rows: (d,) each, in float64.
 

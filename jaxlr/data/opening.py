@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -137,6 +138,16 @@ def most_values(
     categories becomes many features; that is not counted here. The rest is as for `open_stream`.
     """
     return open_source(path, target=target, weight=weight, ignore=exclude).most_values()
+
+
+def least_size(path: str | Path, **settings: Any) -> tuple[int, int]:
+    """Tell how many rows and features a source has at least, without reading its rows.
+
+    ``settings`` are those of `open_stream` that say what the columns are. The rows of CSV are known
+    after a read only: 0 of them at least.
+    """
+    source, plan = open_planned(path, None, Settings(**settings))
+    return source.n or 0, len(plan.numbers) + len(plan.categories)
 
 
 def open_planned(path: str | Path, form: str | None, settings: Settings) -> tuple[Source, Plan]:

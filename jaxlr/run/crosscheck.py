@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxlr import batch, core
 from jaxlr.check import NodeCheck, Report, check_nodes, check_point, logistic
@@ -38,7 +39,7 @@ def _nodes_by_hand(params: Params, X: Array, y: Array) -> dict[str, Array]:
 
 
 def check_gradient_at(
-    params: Params, X: Array, y: Array, *, sample_weight: Array | None = None, l2: float = 0.0
+    params: Params, X: Array, y: Array, *, sample_weight: ArrayLike | None = None, l2: float = 0.0
 ) -> Report:
     """Judge `jaxlr.loss_and_grads` on rows X (n, d), y (n,), weights (n,), at ``params``.
 
@@ -51,4 +52,5 @@ def check_gradient_at(
     def grads(params: Params, X: Array, y: Array, s: Array | None, l2: float) -> Params:
         return batch.loss_and_grads(params, X, y, s, l2)[1]
 
-    return check_point(logistic.loss, grads, params, X, y, sample_weight, l2)
+    s = None if sample_weight is None else jnp.asarray(sample_weight)
+    return check_point(logistic.loss, grads, params, X, y, s, l2)

@@ -12,8 +12,11 @@ _VALUE_BYTES = 16  # in memory: as float64, and what it is made from or the run'
 STREAM_MEMORY = 1 << 26  # bytes, of a stream whose rows may take none
 
 
-def open_rows(config: RunConfig, tell: Tell) -> Dataset | Stream:
+def open_rows(config: RunConfig, tell: Tell, *, whole: str | None = None) -> Dataset | Stream:
     """Load the rows in float64, or open them as a stream where they need more than may be used.
+
+    ``whole`` says why a stream will not do; then such rows are refused, before they are read where
+    that shows without it.
 
     A large offset must not eat a column before it is standardised: hence float64. How much is
     needed is known for sure only after a read; where that was not clear before, the rows are read
@@ -28,8 +31,12 @@ def open_rows(config: RunConfig, tell: Tell) -> Dataset | Stream:
     if not data.is_built_in(config.data) and not _fits_surely(config, limit):
         memory = limit or STREAM_MEMORY
         settings = config.columns_settings()
+        if whole and not _may_fit(config, limit):
+            raise _too_large(config, limit, whole)
         stream = data.open_stream(config.data, dtype=np.float64, memory=memory // 2, **settings)
         needed = stream.n * (stream.d + 2) * _VALUE_BYTES
+        if needed > limit and whole:
+            raise _too_large(config, limit, whole)
         if needed > limit:
             tell(
                 f"data: {stream.name}, {stream.n} rows x {stream.d} features; streamed, for they "
@@ -43,13 +50,22 @@ def open_rows(config: RunConfig, tell: Tell) -> Dataset | Stream:
 
 def load_rows(config: RunConfig, tell: Tell, *, why: str) -> Dataset:
     """Load the rows; refuse those that do not fit, saying ``why`` they must."""
-    rows = open_rows(config, tell)
-    if isinstance(rows, Stream):
-        raise DataError(
-            f"{rows.path}: {why}, and these rows are too large for {in_words(config.limit())}. "
-            "Allow more (--memory), or use fewer columns or rows"
-        )
+    rows = open_rows(config, tell, whole=why)
+    assert not isinstance(rows, Stream)
     return rows
+
+
+def _too_large(config: RunConfig, limit: int, why: str) -> DataError:
+    return DataError(
+        f"{config.data}: {why}, and these rows are too large for {in_words(limit)}. "
+        "Allow more (--memory), or use fewer columns or rows"
+    )
+
+
+def _may_fit(config: RunConfig, limit: int) -> bool:
+    """Whether the rows fit as far as is known before they are read."""
+    n, k = data.least_size(config.data, **config.columns_settings())
+    return bool(limit) and n * (k + 2) * _VALUE_BYTES <= limit
 
 
 def _fits_surely(config: RunConfig, limit: int) -> bool:

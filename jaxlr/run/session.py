@@ -213,6 +213,7 @@ def _outcome(run: Callable[[], Result], keeper: Keeper) -> tuple[Params, dict[st
 
 
 def _check_sample(parts: Parts | StreamedParts, config: TrainConfig) -> Report:
-    """Judge the gradient on a sample of the rows, at a point where nothing is zero."""
+    """Judge the gradient on a sample of the rows, weighted as in training, where nothing is 0."""
     rng = np.random.default_rng(config.seed)
-    return check_gradient_at(*odd_point(parts.sample(rng), rng), l2=config.l2)
+    rows = parts.sample(rng)
+    return check_gradient_at(*odd_point(rows, rng), sample_weight=rows.weight, l2=config.l2)

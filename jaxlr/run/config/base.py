@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from jaxlr.data import BUILT_IN
 from jaxlr.extras import extra
+from jaxlr.run.config.columns import ColumnSettings, check_missing
 from jaxlr.run.folder import CONFIG, RunFolderError
 from jaxlr.run.memory import default, to_bytes
 from jaxlr.train import check_count
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(ColumnSettings):
     """What every run is told: its rows, its folder, and how it computes."""
 
     command: ClassVar[str]
@@ -25,20 +25,6 @@ class RunConfig:
     data: str = BUILT_IN
     """A file (CSV, Parquet, npy, npz, libsvm), a folder of Parquet files, a URL of one of these,
     or the name of the built-in data set."""
-    target: str | None = None
-    """Column of the labels; needed for CSV, Parquet and npy."""
-    positive: str | None = None
-    """The label to predict, label 1. Without it: the later label in sorted order."""
-    weight: str | None = None
-    """Column of weights, 0 or more: a row counts that many times, in the loss and in metrics."""
-    columns: tuple[str, ...] = ()
-    """Columns that may be features. Without it: all."""
-    exclude: tuple[str, ...] = ()
-    """Columns that are no features."""
-    categorical: tuple[str, ...] = ()
-    """Columns of categories, a feature for each level; or COLUMN=BUCKETS, to hash them."""
-    missing: str | float = "error"
-    """What stands where a value is missing: mean, or a number; error: such rows are refused."""
     memory: str | int | None = None
     """What rows may take, as in 2GB. Rows that need more are streamed: read anew from the file in
     every pass. 0: always stream. Without it: half of the memory that is free."""
@@ -72,18 +58,6 @@ class RunConfig:
         if self.memory is not None:
             to_bytes(self.memory)
 
-    def columns_settings(self) -> dict[str, Any]:
-        """Say what the columns are, as `jaxlr.data` takes them."""
-        return {
-            "target": self.target,
-            "positive": self.positive,
-            "weight": self.weight,
-            "columns": self.columns or None,
-            "exclude": self.exclude,
-            "categorical": dict(map(_category, self.categorical)),
-            "missing": check_missing(self.missing),
-        }
-
     def to_toml(self) -> str:
         """Write the config as TOML; what is None is left out.
 
@@ -92,7 +66,7 @@ class RunConfig:
         """
         with extra("cli"):
             import tomli_w
-        fields = {"command": self.command, **dataclasses.asdict(self)}
+        fields = {"command": self.command, "data": self.data, **dataclasses.asdict(self)}
         del fields["overwrite"]
         return tomli_w.dumps({name: v for name, v in fields.items() if v is not None})
 
@@ -152,28 +126,9 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}: it must be at least 0 and below 1")
 
 
-def check_missing(value: str | float) -> str | float:
-    """Return what stands where a value is missing; raise ValueError if it is nothing to stand."""
-    if value in ("error", "mean"):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"missing is {value!r}: it must be error, mean or a number")
-    return number
-
-
 def check_seed(seed: int) -> None:
     """Raise ValueError unless NumPy, scikit-learn and JAX all take ``seed``."""
     check_count("seed", seed, least=0, most=2**32 - 1)
-
-
-def _category(text: str) -> tuple[str, str | int]:
-    """Column of categories, and its number of buckets or "onehot"."""
-    name, is_hashed, buckets = text.rpartition("=")
-    return (name, int(buckets)) if is_hashed and buckets.isdecimal() else (text, "onehot")
 
 
 def _is(value: object, hint: Any) -> bool:

@@ -88,6 +88,8 @@ class _Surveyor:
         self.largest = max(self.largest, 1.0 if s is None else float(s.max()))
         here = self.wanted[(self.wanted >= start) & (self.wanted < start + len(X))] - start
         here = here[train[here] & positive[here]]
+        if not (len(here) or self.found):  # where few rows have a weight, one of them at least
+            here = np.flatnonzero(train & positive)[:1]
         if len(here):
             self.found.append(Block(X[here], y[here], None if s is None else s[here], start))
 
@@ -126,7 +128,9 @@ class _Surveyor:
         stream = self.stream
         X = np.concatenate([b.X for b in self.found] or [np.zeros((0, stream.d))])
         y = np.concatenate([b.y for b in self.found if b.y is not None] or [np.zeros(0)])
-        return Dataset(X, y, stream.features, stream.labels, stream.name)
+        s = np.concatenate([b.weight for b in self.found if b.weight is not None] or [np.zeros(0)])
+        weight = s if len(s) else None
+        return Dataset(X, y, stream.features, stream.labels, stream.name, weight)
 
     def describe(self) -> str:
         *counts, soft = self.labels.tolist()

@@ -15,9 +15,10 @@ from jaxlr.train import objectives
 
 
 def check_gradient_of_many(rows: Dataset, l2: float, rng: np.random.Generator) -> Report:
-    """Judge the gradient of one of two models on some rows, where nothing is zero."""
+    """Judge the gradient of one of two models on some rows, with their weights."""
     params, X, y = odd_point(rows, rng)
-    return check_point(logistic.loss, _gradient_of_second, params, X, y, None, l2)
+    s = None if rows.weight is None else jax.device_put(rows.weight)
+    return check_point(logistic.loss, _gradient_of_second, params, X, y, s, l2)
 
 
 def _gradient_of_second(params: Params, X: Array, y: Array, s: Array | None, l2: Any) -> Params:
