@@ -1,8 +1,10 @@
 """Runs on rows that do not fit: as in memory, bounded, and to the same bytes after a break."""
 
+import errno
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import jaxlr
 from jaxlr.cli import main
@@ -34,6 +37,7 @@ from jaxlr.run import (
     run_sweep,
     run_training,
 )
+from jaxlr.run.ranking import Ranking
 from jaxlr.run.scoring import Scoring, evaluate
 
 N = 1000
@@ -169,11 +173,13 @@ def test_metrics_count_a_row_by_its_weight():
     repeated = evaluate(params, made.rows(np.repeat(np.arange(60), s)))
     assert weighed == pytest.approx(repeated, rel=1e-5)
     z = X @ [0.5, -1.0] + 0.25
-    scoring = Scoring(keeps=True)
-    for part in (slice(0, 25), slice(25, 60)):
-        scoring.add(np.logaddexp(0, z[part]) - y[part] * z[part], z[part], y[part], 1.0 * s[part])
-    assert scoring.finish() == pytest.approx(repeated, rel=1e-5)
-    soft = Scoring(keeps=True)
+    for room in (1000, 7):
+        scoring = Scoring(Ranking(room))
+        for part in (slice(0, 25), slice(25, 60)):
+            L = np.logaddexp(0, z[part]) - y[part] * z[part]
+            scoring.add(L, z[part], y[part], 1.0 * s[part])
+        assert scoring.finish() == pytest.approx(repeated, rel=1e-5)
+    soft = Scoring(Ranking(1))
     soft.add(np.ones(2), np.ones(2), np.array([0.5, 1.0]), np.ones(2))
     found = soft.finish()
     assert (found["loss"], found["accuracy"], found["roc_auc"]) == (1.0, None, None)
@@ -355,3 +361,36 @@ def test_the_gradient_is_judged_with_the_weights_that_it_is_trained_with(
     config = TrainConfig(data=str(rows), **COLUMNS, memory=memory, out=str(tmp_path / "run"))
     with pytest.raises(GradientCheckError):
         run_training(config)
+
+
+@pytest.mark.parametrize("room", [1, 3, 50, 1 << 20])
+def test_the_area_of_scores_on_disk_is_that_of_scikit_learn(room):
+    """Many equal scores, weights over many orders of size, blocks of any size."""
+    rng = np.random.default_rng(1)
+    z = np.round(rng.normal(size=700), 1).astype(np.float32)
+    y, s = rng.integers(0, 2, 700), 10.0 ** rng.integers(-4, 4, 700)
+    ranking = Ranking(room)
+    for part in np.split(np.arange(700), [1, 40, 41, 500]):
+        ranking.add(z[part], y[part], s[part])
+    assert ranking.area() == pytest.approx(roc_auc_score(y, z, sample_weight=s), rel=1e-12)
+    one_label = Ranking(room)
+    one_label.add(z, 0 * y, s)
+    assert one_label.area() is None
+    assert one_label.lost is None
+    ranking.add(np.full(2, np.nan), y[:2], s[:2])
+    assert ranking.area() is None
+    assert "not numbers" in ranking.lost
+
+
+def test_where_there_is_no_area_summary_and_table_say_why(rows, tmp_path, monkeypatch, capsys):
+    class Full:
+        def __init__(self, **settings):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    command = ["train", str(rows), "--target", "y", "--columns", "year", "--memory", "8kB"]
+    assert main([*command, "--steps", "2", "--out", str(tmp_path / "run")]) == 0
+    found = json.loads((tmp_path / "run/summary.json").read_text())["test"]
+    assert found["roc_auc"] is None
+    assert "No space left on device" in found["roc_auc_why"]
+    assert "no ROC AUC of the test rows: the scores do not fit" in capsys.readouterr().out

@@ -77,6 +77,9 @@ def print_metrics(summary: dict[str, Any]) -> None:
         for key, name in _METRICS.items()
     ]
     print_table(["", *parts], rows)
+    for part in parts:
+        if why := summary[part].get("roc_auc_why"):
+            print_line(f"no ROC AUC of the {part} rows: {why}\n")
 
 
 def _four_digits(value: float | None) -> str:

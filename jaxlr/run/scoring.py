@@ -10,9 +10,10 @@ from jaxlr import batch, shard
 from jaxlr.core import Params
 from jaxlr.data import Block, Dataset
 from jaxlr.extras import extra
+from jaxlr.run.ranking import Ranking
 
-Scores = dict[str, float | None]
-ROW_BYTES = 40  # of a row whose score is kept: the score, the label, the weight, and their sorting
+Scores = dict[str, Any]  # numbers, or None; and under ROC_AUC_WHY, why there is no area
+ROC_AUC_WHY = "roc_auc_why"
 
 
 def evaluate(params: Params, rows: Dataset) -> Scores:
@@ -34,38 +35,34 @@ def evaluate(params: Params, rows: Dataset) -> Scores:
 
 
 class Scoring:
-    """`evaluate` of rows that pass by in blocks.
+    """`evaluate` of rows that pass by in blocks; without a ``ranking``, there is no area."""
 
-    For the area, the score w . x + b, the label and the weight of each row are kept, in float32;
-    where ``keeps`` is false they are not, and the area is None.
-    """
-
-    def __init__(self, *, keeps: bool) -> None:
-        self.keeps, self.hard = keeps, True
+    def __init__(self, ranking: Ranking | None = None) -> None:
+        self.ranking, self.hard = ranking, True
         self.total = np.zeros(4)  # of the weights, and weighted: losses, right answers, squares
-        self.kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, L: np.ndarray, z: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
-        """Add rows: losses, scores, labels and weights, (m,) each."""
+        """Add rows: losses, scores w . x + b, labels and weights, (m,) each."""
         a = np.where(z >= 0, 1, np.exp(-abs(z))) / (1 + np.exp(-abs(z)))
         self.hard &= bool(np.isin(y, (0, 1)).all())
         self.total += [s.sum(), s @ L, s @ ((z >= 0) == y), s @ (a - y) ** 2]
-        if self.keeps and self.hard:
-            self.kept.append((y.astype(bool), z.astype(np.float32), s.astype(np.float32)))
+        if self.ranking and self.hard:
+            self.ranking.add(z, y, s)
 
     def finish(self) -> Scores:
         """Return what the rows say."""
         s, loss, right, square = self.total.tolist()
-        y, z, weight = (
-            (np.concatenate(v) for v in zip(*self.kept, strict=True))
-            if self.kept
-            else (np.zeros(0, v) for v in (bool, np.float32, np.float32))
-        )
+        area, why = None, None
+        if self.ranking and self.hard:
+            area, why = self.ranking.area(), self.ranking.lost
+        elif self.ranking:
+            self.ranking.close()
         return {
             "loss": loss / s,
             "accuracy": right / s if self.hard else None,
-            "roc_auc": _area(y, z, weight) if self.hard and self.keeps else None,
+            "roc_auc": area,
             "brier": square / s,
+            **({ROC_AUC_WHY: why} if why else {}),
         }
 
 

@@ -50,9 +50,10 @@ def run_training(
     training rows; each step with full batches reads it once, and so does each validation; an epoch
     of mini-batches, a window of the rows at a time, reads it about once where the chunks of a
     window are larger than the file's row groups. Which rows are held out depends on the seed and
-    the number of a row alone; labels are not looked at. The area under the ROC curve keeps the
-    scores of all rows: where they need more than ``memory``, it is None. Weights count in the
-    losses and in the metrics; means and deviations of columns are those of the rows as they are.
+    the number of a row alone; labels are not looked at. For the area under the
+    ROC curve, scores of all rows that need more than ``memory`` are sorted in a temporary file, 20
+    bytes a row; where there is no room for it, the area is None, and ``roc_auc_why`` beside it says
+    so. Weights count in the losses and in the metrics; means and deviations of columns are those of the rows as they are.
 
     The folder is there from the first step on, with metrics that grow and, every few minutes, a
     checkpoint; the model and the summary come at the end. `resume_training` goes on where a run

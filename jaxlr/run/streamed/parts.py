@@ -10,7 +10,8 @@ from jaxlr.data import Block, Dataset, Division, Stream, StreamedPart, prefetch
 from jaxlr.run.config import RunConfig
 from jaxlr.run.model import Model
 from jaxlr.run.parts import model_of
-from jaxlr.run.scoring import ROW_BYTES, Scoring, score_blocks
+from jaxlr.run.ranking import ENTRY_BYTES, Ranking
+from jaxlr.run.scoring import Scoring, score_blocks
 
 TRAIN, VALIDATION, TEST = NAMES = ("train", "validation", "test")
 
@@ -63,7 +64,7 @@ class StreamedParts(NamedTuple):
 
     def loss_at(self, params: Params) -> float:
         """Loss (nats) on the validation rows, in one read of the file."""
-        scoring = Scoring(keeps=False)
+        scoring = Scoring()
         score_blocks(params, self._coded(), {NAMES.index(VALIDATION): scoring})
         loss = scoring.finish()["loss"]
         assert loss is not None
@@ -72,10 +73,11 @@ class StreamedParts(NamedTuple):
     def evaluate(self, params: Params) -> dict[str, Any]:
         """Say how good parameters are on each part, in one read of the file.
 
-        Where scores of all rows take more than the rows may, there is no area under the ROC curve.
+        Scores that take more than the rows may are sorted in a temporary file.
         """
-        keeps = sum(self.rows) * ROW_BYTES <= self.memory
-        there = {i: Scoring(keeps=keeps) for i, n in enumerate(self.rows) if n}
+        room = self.memory // ENTRY_BYTES
+        share = [room * n // sum(self.rows) for n in self.rows]
+        there = {i: Scoring(Ranking(share[i])) for i, n in enumerate(self.rows) if n}
         score_blocks(params, self._coded(), there)
         return {name: there[i].finish() if i in there else None for i, name in enumerate(NAMES)}
 
