@@ -320,3 +320,19 @@ def test_what_is_kept_of_rows_on_file_is_let_go():
     gc.collect()
     assert fit
     assert sum(v.nbytes for v in jax.live_arrays()) - before < 1e6  # 4 MB of a sample
+
+
+def test_a_file_rewritten_between_two_reads_is_named(tmp_path):
+    """With as many rows; by then the first read has told that there is something to learn."""
+    X, y = problem(np.float32)
+    path = tmp_path / "rows.npz"
+    np.savez(path, X=X, y=y)
+    stream = open_stream(path, block_rows=M)
+
+    class Rewriting:
+        def blocks(self):
+            yield from stream.blocks()
+            np.savez(path, X=X, y=1 - y)
+
+    with pytest.raises(DataError, match=r"rows.npz: the file has been changed"):
+        jaxlr.fit_stream(Rewriting(), memory=1)

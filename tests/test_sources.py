@@ -1,10 +1,13 @@
 """Sources of all formats: the same rows whole, in blocks, from any row on, and by number."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import jax
 import numpy as np
 import pyarrow as pa
@@ -279,3 +282,30 @@ def test_twenty_times_the_memory_streams_within_it(tmp_path):
     assert blocks < memory
     page = 20_000 * 4  # of each column one, packed and unpacked, and a buffer of the file
     assert arrow < memory // 4 + (d + 1) * (2 * page + (1 << 16))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_written_after_it_was_opened_is_named(files, form):
+    path, settings = files[form]
+    written = {"folder": path / "part-1.parquet", "npy": path.parent / "y.npy"}.get(form, path)
+    stream = data.open_stream(path, **settings, block_rows=1000)
+    blocks = stream.blocks()
+    next(blocks)
+    os.utime(written, ns=(1, written.stat().st_mtime_ns + 1))  # as large as before
+    with pytest.raises(data.DataError, match=rf"{re.escape(str(written))}: .*changed since"):
+        list(blocks)
+    with pytest.raises(data.DataError, match="changed since"):
+        next(stream.blocks())
+    with pytest.raises(data.DataError, match="changed since"):
+        stream.take([1])
+    assert len(list(data.open_stream(path, **settings, block_rows=N).blocks())) == 1
+
+
+def test_a_url_written_after_it_was_opened_is_named():
+    system = fsspec.filesystem("memory")
+    system.pipe("/changing.csv", b"a,y\n1,0\n2,1\n")
+    stream = data.open_stream("memory://changing.csv", target="y")
+    assert len(list(stream.blocks())) == 1
+    system.pipe("/changing.csv", b"a,y\n3,0\n2,1\n")
+    with pytest.raises(data.DataError, match=r"memory://changing.csv: .*changed since"):
+        list(stream.blocks())

@@ -137,10 +137,12 @@ class Stream:
         Raises
         ------
         DataError
-            If a value cannot be used, naming its file, column and row.
+            If a value cannot be used, naming its file, column and row; or if a file was written
+            since the stream was opened, before this read or during it.
         """
         if start_row < 0:
             raise DataError(f"{self._source.path}: no row {start_row}: rows count from 0")
+        self._source.check_files()
         encoder = self._encoder(mean, scale)
         batches = self._source.batches(encoder.read, self._batch_rows, start_row)
         start, filled, room = start_row, 0, encoder.room(self.block_rows)
@@ -156,6 +158,7 @@ class Stream:
                     start, filled, room = start + filled, 0, encoder.room(self.block_rows)
         if filled:
             yield Block(*room.part(0, filled), start)
+        self._source.check_files()
 
     def take(
         self,
@@ -169,8 +172,10 @@ class Stream:
         Raises
         ------
         DataError
-            If there is no such row, or the stream has no labels.
+            If there is no such row, the stream has no labels, or a file was written since it was
+            opened.
         """
+        self._source.check_files()
         index = np.asarray(row_numbers, dtype=np.int64)
         outside = index[(index < 0) | (index >= self.n)]
         if outside.size:

@@ -68,7 +68,8 @@ class Ranking:
         if self.lost is not None:
             return
         try:
-            self._file = self._file or tempfile.TemporaryFile(prefix="jaxlr-scores-")
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="jaxlr-scores-")  # noqa: SIM115 (`close`)
             self._file.write(run.data)
             self._ends.append(self._ends[-1] + len(run))
         except OSError as error:

@@ -52,8 +52,9 @@ def run_training(
     window are larger than the file's row groups. Which rows are held out depends on the seed and
     the number of a row alone; labels are not looked at. For the area under the
     ROC curve, scores of all rows that need more than ``memory`` are sorted in a temporary file, 20
-    bytes a row; where there is no room for it, the area is None, and ``roc_auc_why`` beside it says
-    so. Weights count in the losses and in the metrics; means and deviations of columns are those of the rows as they are.
+    bytes a row; where there is no room for it, the area is None, and ``roc_auc_why`` beside it
+    says so. Weights count in the losses and in the metrics; means and deviations of columns are
+    those of the rows as they are.
 
     The folder is there from the first step on, with metrics that grow and, every few minutes, a
     checkpoint; the model and the summary come at the end. `resume_training` goes on where a run

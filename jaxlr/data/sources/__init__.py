@@ -50,6 +50,19 @@ def open_source(
         If there is no such file, or it is not what it should be.
     """
     form = _form(path) if form is None else form
+    source = _opened(path, form, target, weight, ignore, columns)
+    source.note_files()
+    return source
+
+
+def _opened(
+    path: str | Path,
+    form: str,
+    target: str | None,
+    weight: str | None,
+    ignore: Collection[str],
+    columns: Sequence[str] | None,
+) -> Source:
     if form == "csv":
         return csv.CsvSource(path, ignore)
     if form == "parquet":

@@ -68,10 +68,12 @@ class ArraySource(Source):
             raise DataError(f"{path}: a folder is read as Parquet; of NumPy's files, name one")
         file = files[0].local("NumPy's files")
         self.path, self.stem = str(path), file.stem
-        found = _arrays_of(file)
+        found, self.files = _arrays_of(file), files
         for name, other in (("y", target), ("sample_weight", weight)):
             if other is not None and other.lower().endswith(".npy") and name not in found:
-                found[name] = _map_npy(find(other, ENDINGS)[0][0].local("NumPy's files"))
+                beside = find(other, ENDINGS)[0]
+                found[name] = _map_npy(beside[0].local("NumPy's files"))
+                self.files = [*self.files, *beside]
         names = found.pop("features", None)
         self.X = _checked(found.pop("X"), 2, "X", self.path)
         self.n = len(self.X)

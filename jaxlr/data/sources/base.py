@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from jaxlr.data.errors import DataError
+from jaxlr.data.sources.places import File
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -60,16 +63,36 @@ class Source(ABC):
 
     ``columns`` are all names; ``n`` the number of rows, None while it is not known; ``seeks``
     whether rows are reached without reading those before them; ``target`` and ``weight`` the
-    columns that are labels and weights by the format itself.
+    columns that are labels and weights by the format itself; ``files`` all that is read.
     """
 
     path: str
+    files: Sequence[File]
     stem: str
     columns: tuple[str, ...]
     n: int | None = None
     seeks: bool = True
     target: str | None = None
     weight: str | None = None
+
+    def note_files(self) -> None:
+        """Remember the files as they are now."""
+        self._stamps = [file.stamp() for file in self.files]
+
+    def check_files(self) -> None:
+        """Refuse to go on with a file that was written since `note_files`.
+
+        Raises
+        ------
+        DataError
+            Naming the file.
+        """
+        for file, before in zip(self.files, self._stamps, strict=True):
+            if file.stamp() != before:
+                raise DataError(
+                    f"{file.path}: the file has been changed since it was first read. Leave it as "
+                    "it is until all is done, and begin again"
+                )
 
     def most_values(self) -> int:
         """Tell how many numbers there are at most, without reading them."""

@@ -39,6 +39,7 @@ class CsvSource(Source):
             import pyarrow as pa
         files, folder = find(path, ENDINGS)
         self.path, self.stem, self.file = str(path), Path(str(path)).stem, files[0]
+        self.files = files
         if folder:
             raise DataError(f"{path}: a folder is read as Parquet; of CSV, name one file")
         with readable(self.path), closing(self.file.open()) as file:

@@ -44,7 +44,8 @@ class ParquetSource(Source):
         self._parts: list[_Part] = []
         self.n = 0
         kinds: dict[str, str] = {}
-        for file in find(path, ENDINGS)[0]:
+        self.files = find(path, ENDINGS)[0]
+        for file in self.files:
             kinds = self._add(file, kinds)
         self.columns = tuple(kinds)
         if not self.n:

@@ -30,6 +30,14 @@ class File(NamedTuple):
             Path(self.path).stat().st_size if self.system is None else self.system.size(self.inside)
         )
 
+    def stamp(self) -> object:
+        """Tell what becomes another value when the file is written anew."""
+        with readable(self.path):
+            if self.system is not None:  # what fsspec knows without asking for each file, as a rule
+                return self.system.ukey(self.inside)
+            found = Path(self.path).stat()
+            return found.st_size, found.st_mtime_ns
+
     def local(self, what: str) -> Path:
         """Give its path on this machine."""
         if self.system is not None:

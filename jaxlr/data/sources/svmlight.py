@@ -34,6 +34,7 @@ class SvmlightSource(Source):
         if folder:
             raise DataError(f"{path}: a folder is read as Parquet; of libsvm, name one file")
         self.path, self.stem, self.file = str(path), Path(str(path)).stem, files[0]
+        self.files = files
         n, low, high = 0, 1, 0
         self._starts: list[tuple[int, int]] = []  # of pieces: number of the first row, and byte
         for byte, text in self._pieces(0):

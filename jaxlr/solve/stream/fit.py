@@ -50,7 +50,8 @@ def fit_stream(
     ------
     ValueError
         If there is no row, a value is out of range, or the number of rows is another one in a
-        later read. What the stream raises (`DataError`) comes out as it is.
+        later read. What the stream raises (`DataError`) comes out as it is; streams of files do
+        where a file was written since they were opened.
     TypeError
         Inside ``jax.jit`` or the like: a solver decides by values.
 
