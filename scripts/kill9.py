@@ -1,8 +1,9 @@
-"""Kill trainings with SIGKILL at random moments, resume them, and compare the bits at the end.
+"""Kill trainings, or sweeps, with SIGKILL at random moments, resume them, and compare the bits.
 
 The moments are spread over the whole life of a process: its start, the loading of the rows, the
 training with its checkpoints, the writing of the model. A run that ends between two kills is
-compared with one that nobody killed, byte by byte (parameters, metrics), and another one begins.
+compared with one that nobody killed, byte by byte (parameters, metrics; of a sweep its table and
+its best settings), and another one begins.
 """
 
 import argparse
@@ -19,20 +20,25 @@ SETTINGS = (
     *("--optimizer", "adam", "--batch-size", "32", "--schedule", "cosine"),
     *("--validation-fraction", "0.2", "--validate-every", "7"),
 )
-COMPARED = ("params.safetensors", "metrics.jsonl")
+SWEEP = ("--alpha", "0.03", "0.3", "--batch-size", "16", "32", "64", "all", "--seed", "0", "1")
+COMPARED = {
+    "train": ("params.safetensors", "metrics.jsonl"),
+    "sweep": ("sweep.jsonl", "best.toml"),
+}
 
 
 class Trainings:
     """Processes of the command line, with the same settings."""
 
-    def __init__(self, parent: Path, steps: int, every: int) -> None:
-        self.parent = parent
-        self.settings = (*SETTINGS, "--steps", str(steps), "--checkpoint-steps", str(every))
+    def __init__(self, parent: Path, steps: int, every: int, command: str = "train") -> None:
+        self.parent, self.command = parent, command
+        own = SWEEP if command == "sweep" else (*SETTINGS, "--checkpoint-steps", str(every))
+        self.settings = (*own, "--steps", str(steps))
 
     def start(self, name: str) -> subprocess.Popen[str]:
         """Begin the run ``name``, or go on with it if there is anything of it."""
         run = self.parent / name
-        fresh = ["train", "--out", str(run), *self.settings]
+        fresh = [self.command, "--out", str(run), *self.settings]
         arguments = ["resume", str(run)] if run.exists() else fresh
         return subprocess.Popen(
             [sys.executable, "-c", COMMAND, *arguments],
@@ -54,7 +60,7 @@ class Trainings:
         """Return the files in which two runs differ."""
         return [
             file
-            for file in COMPARED
+            for file in COMPARED[self.command]
             if (self.parent / name / file).read_bytes() != (self.parent / whole / file).read_bytes()
         ]
 
@@ -80,13 +86,16 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--steps", type=int, default=2000, help="of each run")
+    parser.add_argument("--sweep", action="store_true", help="kill sweeps of 8 programs")
     parser.add_argument("--every", type=int, default=100, help="steps between two checkpoints")
     options = parser.parse_args()
     rng, failed, kills, runs = random.Random(options.seed), 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="kill9-") as parent:
-        trainings = Trainings(Path(parent), options.steps, options.every)
+        command = "sweep" if options.sweep else "train"
+        trainings = Trainings(Path(parent), options.steps, options.every, command)
         seconds = trainings.finish("whole")
-        check_steps(Path(parent) / "whole" / "metrics.jsonl", options.steps)
+        if not options.sweep:
+            check_steps(Path(parent) / "whole" / "metrics.jsonl", options.steps)
         print(f"a run that nobody kills: {seconds:.1f} s, {options.steps} steps")
         while kills < options.kills:
             runs += 1
@@ -109,6 +118,8 @@ def main() -> int:
 def lines(run: Path) -> str:
     """Say how far a run is."""
     metrics, checkpoints = run / "metrics.jsonl", run / "checkpoints"
+    if (programs := run / "programs.jsonl").exists():
+        return f"{programs.read_bytes().count(10)} programs have ended"
     if not metrics.exists():
         return "before the run folder"
     names = [path.name for path in checkpoints.iterdir()] if checkpoints.exists() else []

@@ -326,13 +326,13 @@ def test_a_file_rewritten_between_two_reads_is_named(tmp_path):
     """With as many rows; by then the first read has told that there is something to learn."""
     X, y = problem(np.float32)
     path = tmp_path / "rows.npz"
-    np.savez(path, X=X, y=y)
+    np.savez(path, X=X, y=y, sample_weight=S)
     stream = open_stream(path, block_rows=M)
 
     class Rewriting:
         def blocks(self):
             yield from stream.blocks()
-            np.savez(path, X=X, y=1 - y)
+            np.savez(path, X=X, y=1 - y, sample_weight=S)
 
     with pytest.raises(DataError, match=r"rows.npz: the file has been changed"):
         jaxlr.fit_stream(Rewriting(), memory=1)

@@ -487,6 +487,9 @@ def test_rows_that_turned_bad_after_the_first_pass_are_refused(tmp_path):
     path = text(tmp_path / "rows.csv", "a,y\n1,r\n2,s\n")
     stream = data.open_stream(path, target="y")
     text(path, "a,y\n1,r\n,s\n")
+    with pytest.raises(data.DataError, match=r"rows.csv: the file has been changed"):
+        list(stream.blocks())
+    stream._source.note_files()  # as if its size and time had not told
     with pytest.raises(data.DataError, match=r"column 'a' has no value in row 2"):
         list(stream.blocks())
 

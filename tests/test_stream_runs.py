@@ -18,9 +18,11 @@ from sklearn.metrics import roc_auc_score
 
 import jaxlr
 from jaxlr.cli import main
+from jaxlr.cli.show import print_metrics
 from jaxlr.core import Params
 from jaxlr.data import Dataset, Division, Shuffled, StreamedPart, load, open_stream
 from jaxlr.data.learner import Learner
+from jaxlr.data.sources.parquet import ParquetSource
 from jaxlr.data.streamed.draws import _mixed, draws
 from jaxlr.run import (
     CvConfig,
@@ -315,6 +317,7 @@ def test_explain_reads_the_row_as_training_did(rows, trained, tmp_path, capsys):
 MEASURE = """
 import resource, sys
 from jaxlr.cli import main
+from jaxlr.cli.show import print_metrics
 common = ["--target", "y", "--memory", "4MB", "--steps", "2", "--test-fraction", "0"]
 def train(name):
     for kind, options in {"full": [], "mini": ["--batch-size", "256"]}.items():
@@ -388,9 +391,45 @@ def test_where_there_is_no_area_summary_and_table_say_why(rows, tmp_path, monkey
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
-    command = ["train", str(rows), "--target", "y", "--columns", "year", "--memory", "8kB"]
-    assert main([*command, "--steps", "2", "--out", str(tmp_path / "run")]) == 0
-    found = json.loads((tmp_path / "run/summary.json").read_text())["test"]
+    run = run_training(TrainConfig(data=str(rows), **SMALL, out=str(tmp_path / "run")))
+    found = json.loads((run.folder / "summary.json").read_text())["test"]
     assert found["roc_auc"] is None
     assert "No space left on device" in found["roc_auc_why"]
+    print_metrics(run.summary)
     assert "no ROC AUC of the test rows: the scores do not fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("test_fraction", "before"), [(0.0, 1), (0.3, 2)])
+def test_the_reads_of_a_streamed_fit_are_those_that_are_said(
+    rows, tmp_path, monkeypatch, test_fraction, before
+):
+    """Before the solver's one (for memory has these rows then): one, or two where rows are held
+    out. After it: one, for the metrics.
+    """
+    reads, batches = [], ParquetSource.batches
+
+    def counted(self, *arguments):
+        reads.append(arguments)
+        return batches(self, *arguments)
+
+    monkeypatch.setattr(ParquetSource, "batches", counted)
+    settings = {"data": str(rows), **COLUMNS, "l2": 0.01, "memory": "8kB", "tol": 1e-10}
+    run = run_fit(FitConfig(**settings, test_fraction=test_fraction, out=str(tmp_path / "read")))
+    assert run.summary["data"]["streamed"]
+    assert run.summary["certificate"]["reads"] == 1
+    assert len(reads) == before + 1 + 1
+    if not test_fraction:
+        kept = run_fit(FitConfig(**settings | {"memory": None}, out=str(tmp_path / "kept")))
+        np.testing.assert_allclose(coefficients(run), coefficients(kept), rtol=1e-6)
+        assert run.summary["data"]["rows"] == {"train": N}
+
+
+def test_a_streamed_fit_of_one_label_is_refused_in_its_first_read(rows, tmp_path):
+    """The other label has weight 0: only a read of both columns tells."""
+    table = pq.read_table(rows)
+    ones = table["y"].to_numpy(zero_copy_only=False) == "yes"
+    pq.write_table(table.set_column(3, "s", pa.array(1.0 * ones)), tmp_path / "rows.parquet")
+    settings = {**COLUMNS, "memory": "8kB", "l2": 0.1, "out": str(tmp_path / "run")}
+    with pytest.raises(ValueError, match=r"rows: all training rows .* have the label 'yes'"):
+        run_fit(FitConfig(data=str(tmp_path / "rows.parquet"), **settings))
+    assert not (tmp_path / "run").exists()

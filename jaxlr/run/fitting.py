@@ -12,7 +12,7 @@ from jaxlr.run.model import Model
 from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
 from jaxlr.run.rows import load_rows, open_rows
-from jaxlr.run.streamed import StreamedParts, survey
+from jaxlr.run.streamed import Counted, StreamedParts, survey, whole
 from jaxlr.run.streamed.parts import TRAIN
 from jaxlr.run.summary import facts, to_json
 from jaxlr.solve import CrossValidation, Fit, cross_validate, fit, fit_stream
@@ -43,8 +43,11 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     Notes
     -----
     Rows that need more memory than ``config.memory`` are streamed, by `jaxlr.fit_stream`; what is
-    said of streams in `run_training` holds here too. Beside the reads that the certificate counts,
-    the file is read twice before, and once for the metrics and for the standard errors each.
+    said of streams in `run_training` holds here too. Before the first step the file is read twice:
+    to learn its columns and their moments, and for the sample, scales and counts of the solver.
+    That second read is the first that the certificate counts. With rows held out for the test there
+    is one more between the two, for the moments of the training rows alone. After the last step,
+    the metrics and the standard errors read the file once each.
 
     Examples
     --------
@@ -58,8 +61,8 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     with jax.enable_x64(config.dtype == "float64"):
         rows = open_rows(config, tell)
         if isinstance(rows, Stream):
-            parts, devices = survey(rows, config, tell), jax.devices()[:1]
-            found = _fit_streamed(parts, config)
+            parts = survey(rows, config, tell) if config.test_fraction else whole(rows, config)
+            devices, found = jax.devices()[:1], _fit_streamed(parts, config, tell)
         else:
             parts = prepare(rows, config, tell)
             devices = devices_for(parts.train)
@@ -123,8 +126,9 @@ def _fit_in_memory(parts: Parts, devices: Sequence[Any], config: FitConfig) -> F
     return fit(X, y, sample_weight=s, l2=config.l2, **_settings(config))
 
 
-def _fit_streamed(parts: StreamedParts, config: FitConfig) -> Fit:
+def _fit_streamed(parts: StreamedParts, config: FitConfig, tell: Tell) -> Fit:
     rows = parts.part(TRAIN)
+    rows = Counted(rows, tell) if parts.division.is_whole else rows
     return fit_stream(rows, l2=config.l2, memory=parts.memory // 2, **_settings(config))
 
 
@@ -153,6 +157,8 @@ def _coefficients(found: Fit, model: Model) -> list[dict[str, Any]]:
     try:
         to_raw = Scaling(model.mean[None], model.scale[None], intercept=True).derivative()
         errors = np.sqrt(np.diag(to_raw @ found.covariance() @ to_raw.T)).tolist()
+    except DataError:  # the file, which is read once more
+        raise
     except ValueError:  # there are none; `why` says so where it is the fit's fault
         errors = [None] * len(values)
     names = [*model.features, "(intercept)"]

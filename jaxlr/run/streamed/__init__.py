@@ -1,7 +1,8 @@
 """Runs on rows that are read anew in every pass: looked at once, divided, trained on, scored."""
 
+from jaxlr.run.streamed.counts import Counted
 from jaxlr.run.streamed.parts import StreamedParts
-from jaxlr.run.streamed.survey import survey
+from jaxlr.run.streamed.survey import survey, whole
 from jaxlr.run.streamed.training import step_rows
 
-__all__ = ["StreamedParts", "step_rows", "survey"]
+__all__ = ["Counted", "StreamedParts", "step_rows", "survey", "whole"]

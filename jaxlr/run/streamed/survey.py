@@ -4,14 +4,15 @@ from contextlib import closing
 
 import numpy as np
 
-from jaxlr.data import Block, DataError, Dataset, Division, Stream, chunk_rows_in, prefetch
+from jaxlr.data import Block, Dataset, Division, Stream, chunk_rows_in, prefetch
 from jaxlr.data.learner import usable_scale
 from jaxlr.data.moments import Moments
 from jaxlr.run.config import RunConfig
 from jaxlr.run.fingerprint import Digests
-from jaxlr.run.parts import ROWS_CHECKED, Tell, check_weights, describe_labels, tell_split
+from jaxlr.run.parts import ROWS_CHECKED, Tell, tell_split
 from jaxlr.run.rows import STREAM_MEMORY
-from jaxlr.run.streamed.parts import NAMES, StreamedParts
+from jaxlr.run.streamed.counts import Counts
+from jaxlr.run.streamed.parts import StreamedParts
 
 
 def survey(
@@ -35,12 +36,12 @@ def survey(
     with closing(prefetch(stream.blocks())) as blocks:
         for block in blocks:
             surveyor.add(block)
-    surveyor.check()
+    surveyor.seen.check()
     mean, scale = surveyor.moments(standardize=config.standardize)
     parts = StreamedParts(
         stream=stream.in_type(config.dtype, memory // 2),
         division=division,
-        rows=surveyor.rows(),
+        rows=surveyor.seen.rows(),
         counts=surveyor.counts,
         chunk_rows=chunk_rows,
         mean=mean,
@@ -51,9 +52,33 @@ def survey(
         fingerprint=surveyor.digests.fingerprint(stream.features, stream.labels),
         memory=memory,
     )
-    tell(surveyor.describe())
+    tell(surveyor.seen.describe())
     tell_split(parts.sizes(), tell)
     return parts
+
+
+def whole(stream: Stream, config: RunConfig) -> StreamedParts:
+    """Take all rows of a stream for a fit, as the read that learned its columns has them.
+
+    Nothing is read: the moments are known, and `Counted` checks the rows when they are first read.
+    There is neither a fingerprint nor a sample, which only a training needs.
+    """
+    memory = config.limit() or STREAM_MEMORY
+    d = stream.d
+    mean, scale = stream.moments() if config.standardize else (np.zeros(d), np.ones(d))
+    none = Dataset(np.zeros((0, d)), np.zeros(0), stream.features, stream.labels, stream.name)
+    return StreamedParts(
+        stream=stream.in_type(config.dtype, memory // 2),
+        division=Division(),
+        rows=(stream.n, 0, 0),
+        counts=np.zeros(0, np.int64),
+        chunk_rows=1,
+        mean=mean,
+        scale=scale,
+        checked=none,
+        fingerprint={},
+        memory=memory,
+    )
 
 
 class _Surveyor:
@@ -61,11 +86,9 @@ class _Surveyor:
 
     def __init__(self, stream: Stream, division: Division, chunk_rows: int, seed: int) -> None:
         self.stream, self.division, self.chunk_rows = stream, division, chunk_rows
+        self.seen = Counts(stream, division)
         self.digests, self.total = Digests(), Moments(stream.d)
         self.counts = np.zeros(-(-stream.n // chunk_rows), np.int64)
-        self.parts, self.used = np.zeros(3, np.int64), np.zeros(3, np.int64)
-        self.labels, self.trained = np.zeros(3, np.int64), np.zeros(3, np.int64)  # 0, 1, between
-        self.largest = 0.0
         rng = np.random.default_rng(seed)
         self.wanted = np.sort(rng.choice(stream.n, min(stream.n, ROWS_CHECKED), replace=False))
         self.found: list[Block] = []
@@ -74,18 +97,10 @@ class _Surveyor:
         X, y, s, start = block
         assert y is not None
         self.digests.add(X, y, s)
-        codes = self.division.codes(start, len(X))
-        positive = np.ones(len(X), bool) if s is None else s > 0
-        train = codes == 0
+        train, positive = self.seen.add(block)
         self.total.add(X if self.division.is_whole else X[train]) if train.any() else None
-        self.parts += np.bincount(codes, minlength=3)
-        self.used += np.bincount(codes[positive], minlength=3)
         used = start + np.flatnonzero(train & positive)
         self.counts += np.bincount(used // self.chunk_rows, minlength=len(self.counts))
-        kinds = np.where(y == 0, 0, np.where(y == 1, 1, 2))
-        self.labels += np.bincount(kinds, minlength=3)
-        self.trained += np.bincount(kinds[train & positive], minlength=3)
-        self.largest = max(self.largest, 1.0 if s is None else float(s.max()))
         here = self.wanted[(self.wanted >= start) & (self.wanted < start + len(X))] - start
         here = here[train[here] & positive[here]]
         if not (len(here) or self.found):  # where few rows have a weight, one of them at least
@@ -93,33 +108,11 @@ class _Surveyor:
         if len(here):
             self.found.append(Block(X[here], y[here], None if s is None else s[here], start))
 
-    def check(self) -> None:
-        name = self.stream.name
-        shares = (1.0, self.division.validation, self.division.test)
-        for part, share, used in zip(NAMES, shares, self.used.tolist(), strict=True):
-            if share and not used:
-                raise DataError(
-                    f"{name}: {self.stream.n} rows leave none of a weight above 0 for the part "
-                    f"{part!r}. Use more rows, or other shares"
-                )
-        zeros, ones, between = self.trained.tolist()
-        if not between and not (zeros and ones):
-            label = self.stream.labels[1 if ones else 0]
-            raise DataError(
-                f"{name}: all training rows of a weight above 0 have the label {label!r}: there is "
-                "nothing to learn. Use more rows, or hold out fewer"
-            )
-        check_weights(np.array([self.largest]), name)
-
     def moments(self, *, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
         if not standardize:
             return np.zeros(self.stream.d), np.ones(self.stream.d)
         mean, scale = self.total.mean(), self.total.scale()
         return mean, usable_scale(mean, scale, self.stream.features, self.stream.path)
-
-    def rows(self) -> tuple[int, int, int]:
-        train, validation, test = self.parts.tolist()
-        return train, validation, test
 
     def sample_size(self) -> int:
         return sum(len(block.X) for block in self.found)
@@ -131,7 +124,3 @@ class _Surveyor:
         s = np.concatenate([b.weight for b in self.found if b.weight is not None] or [np.zeros(0)])
         weight = s if len(s) else None
         return Dataset(X, y, stream.features, stream.labels, stream.name, weight)
-
-    def describe(self) -> str:
-        *counts, soft = self.labels.tolist()
-        return f"labels: {describe_labels(self.stream.labels, counts, soft=soft)}"
