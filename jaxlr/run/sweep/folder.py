@@ -78,9 +78,8 @@ def settings_of(target: Path) -> SweepConfig:
         config = RunConfig.from_toml(text)
     except (ValueError, OSError) as error:
         raise RunFolderError(f"{path}: {error}") from error
-    if not isinstance(config, SweepConfig) or read_json(target / ORIGIN).get("config") != _digest(
-        text
-    ):
+    before = read_json(target / ORIGIN).get("config")
+    if not isinstance(config, SweepConfig) or before != _digest(text):
         raise RunFolderError(
             f"{path} is not what the sweep began with: put it back, or sweep anew in another "
             f"folder (jaxlr sweep {path} --out FOLDER)"

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxlr.run.config import TrainConfig
+from jaxlr.run.session import INTERRUPTED
 
 Metric = Literal["loss", "accuracy", "roc_auc", "brier"]
 METRICS: tuple[Metric, ...] = ("loss", "accuracy", "roc_auc", "brier")
 _LARGER_IS_BETTER = ("accuracy", "roc_auc")
 FINISHED = ("steps_done", "stopped_early")
-INTERRUPTED = "interrupted"
 
 
 class Outcome(NamedTuple):

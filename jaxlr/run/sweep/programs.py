@@ -51,10 +51,12 @@ def read_programs(
     try:
         for line in path.read_bytes().splitlines(keepends=True):
             number, outcomes = _program(line, members)
+            if number in found:
+                raise ValueError("written twice")
             found[number] = outcomes
     except OSError as error:
         raise RunFolderError(f"{path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         tell(f"{path}: line {len(found) + 1} is not whole: from there on, programs train again")
     return found
 

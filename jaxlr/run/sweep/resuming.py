@@ -61,6 +61,7 @@ def resume_sweep(
         done = read_programs(target, members, tell)
         if sum(map(len, done.values())) == len(members):
             tell(f"{target}: all programs have ended: there is nothing to train")
+            folder.reopen(target)
             return folder.finish(target, config, [o for found in done.values() for o in found])
         with jax.enable_x64(config.dtype == "float64"):
             task = prepare_sweep(config, tell)

@@ -17,12 +17,12 @@ from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import located
 from jaxlr.run.rows import load_rows
 from jaxlr.run.scoring import evaluate
-from jaxlr.run.session import KEYS, GradientCheckError
+from jaxlr.run.session import INTERRUPTED, KEYS, GradientCheckError
 from jaxlr.run.sweep import folder
 from jaxlr.run.sweep.config import SweepConfig
 from jaxlr.run.sweep.crosscheck import check_gradient_of_many
 from jaxlr.run.sweep.groups import Group, groups_of, optimizer_of
-from jaxlr.run.sweep.outcome import INTERRUPTED, Outcome, Sweep
+from jaxlr.run.sweep.outcome import Outcome, Sweep
 from jaxlr.run.sweep.programs import add_program
 from jaxlr.run.sweep.progress import Callback, SweepProgress
 from jaxlr.train import DivergedError, ManyProgress, Member, Result, Status, train_many
