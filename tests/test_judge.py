@@ -541,8 +541,18 @@ def test_a_loss_with_arguments_that_are_no_arrays():
     )
 
 
+def dproducts(x, c):
+    """Every product with x[i] taken as 1: it overflows before a small cotangent meets it."""
+    i = np.arange(len(x))
+    products = jnp.cumprod(jnp.where(i[:, None] == i, jnp.ones_like(x), x), axis=1)
+    return (jnp.where(i >= i[:, None], products, jnp.zeros_like(x)) @ c,)
+
+
+RIGHT = ("log", "sqrt", "quotient", "ids of NumPy", "softplus in float16", "products in float16")
+
+
 @pytest.mark.relaxed
-@pytest.mark.parametrize("case", ["log", "sqrt", "softplus in float16", "quotient", "ids of NumPy"])
+@pytest.mark.parametrize("case", RIGHT)
 def test_a_right_rule_is_not_called_wrong(case):
     x = np.abs(VECTOR)
     f, backward, args = {
@@ -550,11 +560,28 @@ def test_a_right_rule_is_not_called_wrong(case):
         "sqrt": (lambda x: jnp.sqrt(x), lambda x, c: (c / (2 * jnp.sqrt(x)),), (x,)),
         "quotient": (lambda x, y: x / y, lambda x, y, c: (c / y, -c * (x / y) / y), (x, x + 4)),
         "softplus in float16": (softplus, EVERYDAY["softplus"][1], (VECTOR,)),
+        "products in float16": (lambda x: jnp.cumprod(x), dproducts, (VECTOR,)),
         "ids of NumPy": (*EVERYDAY["ids in a table"][:2], (MATRIX, np.array([0, 2, 2]))),
     }[case]
     options = dict(ONE_TYPE, dtypes=("float16",)) if "float16" in case else ONE_TYPE
     report = check_derivatives(rule(f, backward), *args, **options, fail_fast=True)
     assert report, str(report)
+
+
+@pytest.mark.relaxed
+def test_a_hessian_that_exists_along_one_direction_only_is_not_judged():
+    """At |x| = d the gradient of Huber's loss bends, and autodiff of its rule takes half of it."""
+
+    def huber(x, d):
+        return jnp.where(abs(x) <= d, x * x / 2, d * (abs(x) - d / 2))
+
+    def dhuber(x, d, c):
+        return c * jnp.clip(x, -d, d), jnp.sum(keep(abs(x) > d, c * (abs(x) - d)))
+
+    options = {"order": 2, "domain": {1: (0.1, 100)}}
+    report = quick(rule(huber, dhuber), VECTOR, np.float32(1), **options)
+    assert report, str(report)
+    assert "not differentiable, and not judged, at inputs: thresholds" in str(report.notes)
 
 
 @pytest.mark.relaxed

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.comparison import Comparison
 from jaxlr.check.derivative.culprits import culprits
 from jaxlr.check.derivative.judge import Judge
 from jaxlr.check.derivative.report import DerivativeReport, Finding

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
+from jaxlr.check.derivative.compare import comparisons
+from jaxlr.check.derivative.comparison import Comparison, Place
 from jaxlr.check.derivative.confirm import Confirmation, Doubt
 from jaxlr.check.derivative.laws import Laws
 from jaxlr.check.derivative.opinions import Decision, decided
@@ -16,7 +17,8 @@ from jaxlr.check.derivative.quantities import Point, Quantity
 from jaxlr.check.derivative.record import Key, Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
 from jaxlr.check.derivative.support import words
-from jaxlr.check.derivative.tally import Tally
+from jaxlr.check.derivative.tally import Tally, stance
+from jaxlr.check.derivative.tolerance import Tolerance
 from jaxlr.check.report import Verdict
 
 _TRIED = 6  # bad comparisons of a leaf that are looked into until one is decided
@@ -134,9 +136,8 @@ class Judge:
     def _decide(self, made: Comparison, index: int) -> Decision:
         decision = decided(self.programs, made, index)
         for reading in decision.readings:
-            self.tally.count(
-                reading, float(made.truth.ravel()[index]), float(made.allowed.ravel()[index])
-            )
+            truth, allowed = (float(v.ravel()[index]) for v in (made.truth, made.allowed))
+            self.tally.add(reading.oracle, stance(reading, truth, allowed), reading.refused)
         return decision
 
     def _finding(self, made: Comparison, index: int, decision: Decision, others: int) -> Finding:
@@ -157,7 +158,7 @@ class Judge:
         hand = made.hand.ravel()[index]
         if not np.isfinite(hand):
             return "not a number where the truth is one"
-        if made.kind == "size" or made.kind.startswith("second"):
+        if made.kind == "norm" or made.kind.startswith("second"):
             return ""
         try:
             steps = self.programs.hand.steps(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.comparison import Comparison
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.points import DOUBLE, ONES, ORDINARY, ZERO
 from jaxlr.check.derivative.quantities import gradient, tangent
