@@ -10,6 +10,7 @@ from jaxlr.check.derivative.compare import comparisons
 from jaxlr.check.derivative.comparison import Comparison, Place
 from jaxlr.check.derivative.confirm import Confirmation, Doubt
 from jaxlr.check.derivative.laws import Laws
+from jaxlr.check.derivative.modes import Modes
 from jaxlr.check.derivative.opinions import Decision, decided
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
@@ -40,7 +41,8 @@ class Judge:
 
     def __init__(self, programs: Programs, tolerance: Tolerance, confirmations: int) -> None:
         self.programs, self.tolerance = programs, tolerance
-        self.records, self.laws, self.tally = Records(), Laws(), Tally()
+        self.records, self.tally = Records(), Tally()
+        self.laws, self.modes = Laws(), Modes()
         self.findings: list[Finding] = []
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
@@ -67,6 +69,7 @@ class Judge:
             made = list(comparisons(self.programs, leg.quantity, place, hand, self.tolerance))
             self.given.setdefault((leg.quantity, leg.dtype, leg.rows), probe.point)
             self.laws.add(leg, made)
+            self.modes.add(leg, made)
             for comparison in made:
                 self.records.add(comparison)
                 if np.isnan(comparison.truth).any():
