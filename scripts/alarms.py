@@ -4,7 +4,8 @@
 
 Judges the right rules of tests/zoo and float32 sums of up to a million terms with
 `check_derivatives` at level quick, a new input and new randomness each time, and prints how many
-were not found right; how far it is goes to the standard error. Exits 1 if any was not. Sums of 100,000 terms and more take every tenth seed.
+were not found right; how far it is goes to the standard error. Exits 1 if any was not. Sums of
+100,000 terms and more take every tenth seed.
 """
 
 import argparse
