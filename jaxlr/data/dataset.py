@@ -1,5 +1,6 @@
 """Rows in memory: examples with their names, and the split of them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -69,20 +70,26 @@ class Dataset(NamedTuple):
         weight = None if self.weight is None else self.weight[index].astype(dtype)
         return self._replace(X=X, y=self.y[index].astype(dtype), weight=weight)
 
-    def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, index: np.ndarray, *, total: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the columns over some of the rows: (d,) each, in float64.
 
-        Where a column is constant but for rounding, the deviation given is 1.
+        Where a column is constant but for rounding, the deviation given is 1. ``total`` sums an
+        array over several processes, where each has rows of its own.
         """
+        total = total or np.asarray
+        m = int(total(np.array(len(index))))
         first = self.X[index[0]].astype(np.float64)  # as the origin: constant columns are exact
+        first = total(first * len(index)) / m if m > len(index) else first
         mean, square = np.zeros_like(first), np.zeros_like(first)
         with np.errstate(over="ignore", invalid="ignore"):
             for block in self._blocks(len(index)):
                 mean += (self.X[index[block]] - first).sum(axis=0)
-            mean = first + mean / len(index)
+            mean = first + total(mean) / m
             for block in self._blocks(len(index)):
                 square += ((self.X[index[block]] - mean) ** 2).sum(axis=0)
-            scale = np.sqrt(square / len(index))
+            scale = np.sqrt(total(square) / m)
         if not np.isfinite(scale).all():
             name = self.features[int(np.argmin(np.isfinite(scale)))]
             raise DataError(f"{self.name}: column {name!r} is too large to standardise: rescale it")

@@ -10,6 +10,7 @@ from jaxlr import data, shard
 from jaxlr.core import Params
 from jaxlr.data import Dataset
 from jaxlr.run.config import RunConfig
+from jaxlr.run.hosts import load_own
 from jaxlr.run.model import Model
 
 # Rows are split over devices only where each gets this much of X: a sum over the devices of a CPU
@@ -46,11 +47,15 @@ class Parts(NamedTuple):
     def sizes(self) -> dict[str, int]:
         """Rows in each part there is."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: len(part.y) for name, part in parts.items() if part is not None}
+        return {
+            name: int(shard.add_up(len(part.y))) for name, part in parts.items() if part is not None
+        }
 
 
 def load(config: RunConfig) -> Dataset:
     """All rows, in float64: a large offset must not eat a column before it is standardised."""
+    if shard.host_count() > 1:
+        return load_own(config)
     return data.load(
         config.data,
         target=config.target,
@@ -75,7 +80,7 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
         share = validation_fraction / (1 - config.test_fraction)
         rest, chosen = data.split(rows.y[train], share, seed=config.seed)
         train, held_out = train[rest], train[chosen]
-    d = rows.X.shape[1]
+    d = len(rows.features)
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
     def part(index: np.ndarray) -> Dataset:
@@ -125,11 +130,14 @@ def prepare(
 
 def devices_for(rows: Dataset) -> list[Any]:
     """Devices to split rows over: as many as have enough to do, one at least."""
-    return jax.devices()[: max(1, rows.X.nbytes // _BYTES_PER_DEVICE)]
+    each = max(1, int(shard.gather(rows.X.nbytes).max()) // _BYTES_PER_DEVICE)
+    return shard.devices_of_hosts(each)
 
 
 def place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Put X, y and, where rows were filled up, weights on the devices."""
+    if shard.host_count() > 1:
+        return shard.join_rows(rows.X, rows.y, None, devices)
     if len(devices) == 1:
         return jax.device_put(rows.X), jax.device_put(rows.y), None
     return shard.split_rows(rows.X, rows.y, devices=devices)

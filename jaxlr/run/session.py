@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr import core
+from jaxlr import core, shard
 from jaxlr.check import Report
 from jaxlr.core import Params
 from jaxlr.data import Dataset
@@ -63,6 +63,7 @@ class Task(NamedTuple):
         return {
             "data": self.fingerprint,
             "devices": len(self.devices),
+            "processes": shard.host_count(),
             "device": self.devices[0].device_kind,
             "jax": jax.__version__,
         }
@@ -95,7 +96,7 @@ def prepare_training(config: TrainConfig, tell: Tell) -> Task:
     if not report:
         raise GradientCheckError(report)
     # A mini-batch is small, and its rows lie anywhere.
-    devices = jax.devices()[:1] if config.batch_size else devices_for(parts.train)
+    devices = shard.devices_of_hosts(1) if config.batch_size else devices_for(parts.train)
     optimizer = config.make_optimizer()
     return Task(config, parts, optimizer, report.summary(), devices, fingerprint(rows))
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlr import batch
+from jaxlr import batch, shard
 from jaxlr.core import Params
 from jaxlr.data import Dataset
 from jaxlr.extras import extra
@@ -23,12 +23,15 @@ def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
     """
     with extra("data"):
         from sklearn.metrics import roc_auc_score
-    a = np.asarray(batch.probabilities(params, rows.X), np.float64)
-    y = rows.y.astype(np.float64)
+    a = shard.join(np.asarray(batch.probabilities(params, rows.X), np.float64))
+    y = shard.join(rows.y.astype(np.float64))
+    loss = float(batch.loss(params, rows.X, rows.y))
+    if len(y) > len(rows.y):  # the others are on other processes
+        loss = float(shard.add_up(loss * len(rows.y))) / len(y)
     hard = bool(np.isin(y, (0, 1)).all())
     both = hard and 0 < y.mean() < 1
     return {
-        "loss": float(batch.loss(params, rows.X, rows.y)),
+        "loss": loss,
         "accuracy": float(np.mean((a >= 0.5) == y)) if hard else None,
         "roc_auc": float(roc_auc_score(y, a)) if both else None,
         "brier": float(np.mean((a - y) ** 2)),
@@ -51,6 +54,7 @@ def facts(params: Params, parts: Parts, devices: Sequence[Any]) -> dict[str, Any
         "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
         "device": devices[0].device_kind,
         "devices": len(devices),
+        "processes": shard.host_count(),
     }
 
 

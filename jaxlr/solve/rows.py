@@ -68,17 +68,17 @@ def take_many_rows(
 ) -> Rows:
     """Check one data set for many models; labels and weights may have a column for each."""
     rows = take_rows(X, np.zeros(np.shape(X)[:1], bool), None, offset)
-    y = np.asarray(y)
+    y = shard.on_host(y)
     if classes is None:
         _check_columns("y", y, rows.X, (y >= 0) & (y <= 1), batch.LABELS)
     else:
         _check_columns("y", y, rows.X, np.isfinite(y), "class numbers must be finite")
     if sample_weight is None:
-        return rows._replace(y=jnp.asarray(y))
-    s = np.asarray(sample_weight)
+        return rows._replace(y=shard.placed_like(y, rows.X))
+    s = shard.on_host(sample_weight)
     _check_columns("sample_weight", s, rows.X, (s >= 0) & np.isfinite(s), batch.WEIGHTS)
     batch.check_largest(s)
-    return rows._replace(y=jnp.asarray(y), s=jnp.asarray(s))
+    return rows._replace(y=shard.placed_like(y, rows.X), s=shard.placed_like(s, rows.X))
 
 
 def take_names(of_rows: ArrayLike, chosen: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -162,10 +162,10 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
     weight that most rows do not have.
     """
     few = draw(len(rows.X), _ROWS_MEASURED).numbers
-    X = np.asarray(rows.X if few is None else rows.X[few], np.float64)
+    X = shard.on_host(rows.X, few).astype(np.float64)
     weight = np.ones(len(X))
     if rows.s is not None and rows.s.ndim == 1:
-        s = np.asarray(rows.s if few is None else rows.s[few], np.float64)
+        s = shard.on_host(rows.s, few).astype(np.float64)
         weight = s if s.any() else weight
     scaling = Scaling.of(X[None], weight[None], intercept=intercept)
     if few is None:
@@ -203,14 +203,16 @@ def _is_spread(s: Array | None) -> bool:
     """Whether the weights are spread over many of the rows."""
     if s is None or s.ndim == 2:
         return True
-    weight = np.asarray(s, np.float64)
-    weight = weight / weight.max()
-    return bool(weight.sum() ** 2 >= 0.1 * len(weight) * np.sum(weight**2))
+    weight = shard.own_rows(s).astype(np.float64)
+    over = shard.gather if shard.is_elsewhere(s) else np.atleast_2d
+    weight = weight / over(weight.max()).max()
+    count, once, squared = over(np.array([len(weight), weight.sum(), np.sum(weight**2)])).sum(0)
+    return bool(once**2 >= 0.1 * count * squared)
 
 
 def _has_labels(y: Array) -> bool:
     """Whether a sample of the rows has all labels."""
-    labels = np.asarray(y)
+    labels = shard.on_host(y)
     if labels.ndim == 2 or ((labels >= 0) & (labels <= 1)).all():
         share = labels.mean(axis=0, dtype=np.float64)
         least = np.min(np.minimum(share, 1 - share))

@@ -1,0 +1,123 @@
+"""Where a command computes: options of every command, taken out before its own are read."""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+
+from jaxlr import shard
+
+_TASKS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # set by srun and mpirun
+HELP = (
+    "Options of every command: --device cpu|gpu computes there, or says why not; --profile FOLDER "
+    "writes a trace for TensorBoard or Perfetto; --coordinator HOST:PORT --processes N --process I "
+    "makes this one of N processes that share the rows (srun and mpirun say it by themselves, and "
+    "--processes auto asks JAX to find out, under Kubernetes say), --heartbeat SECONDS is how long "
+    "one of them may be silent."
+)
+
+
+class StartError(ValueError):
+    """The command cannot compute where it was told to; the message says why."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to compute, and with which other processes; None: as JAX finds it, and with none."""
+
+    device: str | None = None
+    profile: str | None = None
+    coordinator: str | None = None
+    processes: str | None = None
+    process: int | None = None
+    heartbeat: int = 30
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StartError(message)
+
+
+def take_start(
+    argv: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> tuple[list[str], Start]:
+    """Take the options of `Start` out of the arguments; the environment stands in for some.
+
+    Examples
+    --------
+    >>> argv, start = take_start(["train", "--device", "cpu", "--steps", "3"], {})
+    >>> argv, start.device
+    (['train', '--steps', '3'], 'cpu')
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--device", choices=("cpu", "gpu"))
+    parser.add_argument("--profile")
+    parser.add_argument("--coordinator", default=environ.get("JAXLR_COORDINATOR"))
+    parser.add_argument("--processes", default=environ.get("JAXLR_PROCESSES"))
+    parser.add_argument("--process", type=int, default=environ.get("JAXLR_PROCESS"))
+    heartbeat = environ.get("JAXLR_HEARTBEAT", Start.heartbeat)
+    parser.add_argument("--heartbeat", type=int, default=heartbeat)
+    found, rest = parser.parse_known_args(list(argv))
+    if found.processes not in (None, "auto") and not found.processes.isdecimal():
+        raise StartError(f"--processes is {found.processes!r}: it must be a whole number, or auto")
+    started = any(environ.get(name, "1") not in ("", "1") for name in _TASKS)
+    if found.processes is None and started:
+        found.processes = "auto"
+    return rest, Start(**vars(found))
+
+
+def join_hosts(start: Start) -> None:
+    """Join the other processes, if the command is one of several.
+
+    Raises
+    ------
+    StartError, jaxlr.shard.HostsError
+        If that cannot be.
+    """
+    count = start.processes
+    if count is None and start.coordinator is None and start.process is None:
+        return
+    numbers = None if count in (None, "auto") else int(count)
+    if jax.distributed.is_initialized() or numbers == 1:
+        return
+    try:
+        shard.start_hosts(
+            start.coordinator, numbers, start.process, heartbeat_seconds=start.heartbeat
+        )
+    except ValueError as error:
+        raise StartError(f"--coordinator, --processes, --process: {error}") from error
+
+
+def choose_device(start: Start) -> None:
+    """Compute on the device asked for, where JAX has not started yet.
+
+    Raises
+    ------
+    StartError
+        If there is no such device.
+    """
+    if start.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    if start.device is None or jax.default_backend() == start.device:
+        return
+    found = ", ".join(sorted({device.device_kind for device in jax.devices()}))
+    raise StartError(
+        f"--device {start.device}: JAX finds no such device here, only {found}. "
+        "For NVIDIA's GPUs install jax[cuda12], with a driver for them; or leave the option out"
+    )
+
+
+@contextmanager
+def profiled(start: Start) -> Iterator[None]:
+    """Write a trace of what is computed meanwhile, if that was asked for."""
+    if start.profile is None:
+        yield
+        return
+    Path(start.profile).mkdir(parents=True, exist_ok=True)
+    with jax.profiler.trace(start.profile):
+        yield

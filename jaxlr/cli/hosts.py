@@ -1,0 +1,66 @@
+"""How a command ends that is one of several processes: with the others, or before them."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+import jax
+
+from jaxlr import shard
+from jaxlr.cli.devices import Start
+from jaxlr.cli.show import print_error
+
+
+def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], start: Start) -> int:
+    """Run a command; where an error ends it on this process, end at once and bring the others down.
+
+    Parameters
+    ----------
+    run : callable
+        The command; returns its exit code.
+    known : callable
+        Prints an error that needs no traceback, and returns its exit code; None for others.
+    start : Start
+        As the command was started.
+    """
+    try:
+        if shard.host_index() > 0:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123: until this process ends
+        return run()
+    except BaseException as error:
+        code = known(error) if isinstance(error, Exception) else None
+        if shard.host_count() == 1:
+            if code is None:
+                raise
+            return code
+        _leave(_told(error, start) if code is None else code)
+
+
+def _told(error: BaseException, start: Start) -> int:
+    """Say what ended this process, and return its exit code."""
+    me = f"process {shard.host_index()} of {shard.host_count()}"
+    if isinstance(error, KeyboardInterrupt):
+        print_error(f"{me}: interrupted")
+        return 130
+    if not isinstance(error, jax.errors.JaxRuntimeError):
+        traceback.print_exception(error)
+        print_error(f"{me}: ended by the error above, and brings the others down")
+        return 1
+    reason = str(error).strip().partition("\n")[0]
+    print_error(
+        f"{me}: another process has ended or cannot be reached ({reason}). Waiting up to "
+        f"{start.heartbeat} s for the coordinator, process 0, to say which. A training goes on by: "
+        "jaxlr resume RUN, with as many processes or others"
+    )
+    time.sleep(start.heartbeat + 1)  # JAX aborts this process meanwhile, with the others' names
+    return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """End without waiting for the others, as JAX would: they may be waiting for this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
