@@ -19,7 +19,7 @@ from typing import IO
 
 _MAIN = "import sys; from jaxlr.cli import main; sys.exit(main())"
 _POLL_SECONDS = 0.05
-_GRACE_SECONDS = 5.0  # for the others to end by themselves, once one has failed
+_GRACE_SECONDS = 2.0  # for the others to end by themselves, once one has failed
 
 
 def main() -> int:
@@ -32,7 +32,11 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.processes < 1:
         parser.error(f"--processes is {asked.processes}: it must be at least 1")
-    processes = start(asked.processes, asked.arguments)
+    return run(start(asked.processes, [sys.executable, "-c", _MAIN, *asked.arguments]))
+
+
+def run(processes: list[subprocess.Popen[str]]) -> int:
+    """Pass signals on and output through until the processes end; return the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: send(processes, number))
     readers = [
@@ -48,8 +52,8 @@ def main() -> int:
     return code
 
 
-def start(count: int, arguments: list[str]) -> list[subprocess.Popen[str]]:
-    """Start ``count`` processes that find each other, the cores shared among them."""
+def start(count: int, command: list[str]) -> list[subprocess.Popen[str]]:
+    """Run a command as ``count`` processes that find each other, the cores shared among them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     shared = {
         "JAXLR_COORDINATOR": f"127.0.0.1:{free_port()}",
@@ -59,7 +63,7 @@ def start(count: int, arguments: list[str]) -> list[subprocess.Popen[str]]:
     }
     return [
         subprocess.Popen(
-            [sys.executable, "-c", _MAIN, *arguments],
+            command,
             env={**shared, "JAXLR_PROCESS": str(i)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -90,7 +94,8 @@ def wait(processes: list[subprocess.Popen[str]]) -> int:
         codes = [process.poll() for process in processes]
         failed = [i for i, code in enumerate(codes) if code]
         if failed:
-            return end(processes, failed[0])
+            # Of several since the last look, the one that a signal ended: it takes the others along.
+            return end(processes, min(failed, key=lambda i: codes[i] or 0))
         if None not in codes:
             return 0
         time.sleep(_POLL_SECONDS)

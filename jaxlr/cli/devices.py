@@ -119,5 +119,7 @@ def profiled(start: Start) -> Iterator[None]:
         yield
         return
     Path(start.profile).mkdir(parents=True, exist_ok=True)
-    with jax.profiler.trace(start.profile):
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # the calls of JAX's own tracing would bury all else
+    with jax.profiler.trace(start.profile, profiler_options=options):
         yield

@@ -13,6 +13,8 @@ from jaxlr import shard
 from jaxlr.cli.devices import Start
 from jaxlr.cli.show import print_error
 
+_NETWORKS = ("Gloo", "NCCL")
+
 
 def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], start: Start) -> int:
     """Run a command; where an error ends it on this process, end at once and bring the others down.
@@ -45,7 +47,7 @@ def _told(error: BaseException, start: Start) -> int:
     if isinstance(error, KeyboardInterrupt):
         print_error(f"{me}: interrupted")
         return 130
-    if not isinstance(error, jax.errors.JaxRuntimeError):
+    if not _is_of_another(error):
         traceback.print_exception(error)
         print_error(f"{me}: ended by the error above, and brings the others down")
         return 1
@@ -57,6 +59,13 @@ def _told(error: BaseException, start: Start) -> int:
     )
     time.sleep(start.heartbeat + 1)  # JAX aborts this process meanwhile, with the others' names
     return 1
+
+
+def _is_of_another(error: BaseException) -> bool:
+    """Whether it says that another process is gone: JAX has two types for that."""
+    return isinstance(error, jax.errors.JaxRuntimeError) or (
+        isinstance(error, ValueError) and any(name in str(error) for name in _NETWORKS)
+    )
 
 
 def _leave(code: int) -> NoReturn:

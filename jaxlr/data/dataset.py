@@ -46,7 +46,7 @@ class Dataset(NamedTuple):
             Numbers of the rows, from 0.
         mean, scale : ndarray, shape (d,), or float
         dtype : optional
-            Type of X and y; unchanged without it.
+            Type of X and y; unchanged without it. Labels and weights have float32 at least.
 
         Raises
         ------
@@ -67,8 +67,9 @@ class Dataset(NamedTuple):
                     f"{row + 1}, too large for {dtype}. Standardise, scale it down, or compute in "
                     "float64 (--dtype float64)"
                 )
-        weight = None if self.weight is None else self.weight[index].astype(dtype)
-        return self._replace(X=X, y=self.y[index].astype(dtype), weight=weight)
+        wide = np.promote_types(dtype, np.float32)
+        weight = None if self.weight is None else self.weight[index].astype(wide)
+        return self._replace(X=X, y=self.y[index].astype(wide), weight=weight)
 
     def moments(
         self, index: np.ndarray, *, total: Callable[[np.ndarray], np.ndarray] | None = None

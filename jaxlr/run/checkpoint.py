@@ -63,6 +63,8 @@ class Checkpoints:
         RunFolderError
             If it cannot be written; those from before are intact.
         """
+        if shard.host_index() > 0:  # of several processes the first keeps them
+            return
         arrays = _arrays(checkpoint)
         facts = checkpoint._asdict()
         del facts["state"], facts["key"]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jaxlr import data, shard
-from jaxlr.data import DataError, Dataset, Stream
+from jaxlr.data import DataError, Dataset
 from jaxlr.run.config import RunConfig
 from jaxlr.run.folder import RunFolderError
 
@@ -21,44 +21,15 @@ class OwnRows(NamedTuple):
     """What `Dataset` is to a run of one process, to one of several: it reads its own rows only.
 
     ``y`` (n,), in float64, are the labels of all rows, by which they are split; ``sha256`` is of
-    all rows and names, as `fingerprint` has it.
+    all rows and names, as `fingerprint` has it; ``take(index, mean=, scale=, dtype=)`` reads rows.
     """
 
-    config: RunConfig
-    stream: Stream
     y: np.ndarray
+    features: tuple[str, ...]
+    labels: tuple[str, str]
+    name: str
     sha256: str
-
-    @classmethod
-    def of(cls, config: RunConfig) -> "OwnRows":
-        """Look through the whole source twice: what is in it, and then which labels there are."""
-        settings = {"exclude": config.exclude, "positive": config.positive}
-        stream = data.open_stream(
-            config.data, target=config.target, dtype=np.float64, **settings
-        )
-        digest = hashlib.sha256(repr((stream.features, stream.labels)).encode())
-        labels = []
-        for block in data.prefetch(stream.blocks()):
-            digest.update(block.X.data)
-            labels.append(block.y)
-        y = np.concatenate(labels)
-        digest.update(y.data)
-        return cls(config, stream, y, digest.hexdigest())
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return self.stream.features
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Names of labels 0 and 1."""
-        return self.stream.labels
-
-    @property
-    def name(self) -> str:
-        """Name of the source."""
-        return self.stream.name
+    take: Callable[..., Dataset]
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the fingerprint that one process would take of all rows."""
@@ -73,13 +44,9 @@ class OwnRows(NamedTuple):
                 f"{self.name}: a part of {len(index)} rows is too small for {shard.host_count()} "
                 "processes: use fewer of them"
             )
-        stream = data.open_stream(
-            self.config.data,
-            encoding=self.stream.encoding,
-            exclude=self.config.exclude,
-            dtype=dtype,
-        )
-        return stream.take(index[shard.host_share(len(index))], mean=mean, scale=scale)
+        own = index[shard.host_share(len(index))]
+        y = self.y[own].astype(np.promote_types(dtype, np.float32))
+        return self.take(own, mean=mean, scale=scale, dtype=dtype)._replace(y=y)
 
     def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the rows ``index`` of all processes."""
@@ -88,12 +55,38 @@ class OwnRows(NamedTuple):
 
 
 def load_own(config: RunConfig) -> Any:
-    """Open the source of a run as `OwnRows`."""
+    """Open the source of a run as `OwnRows`.
+
+    A file is looked through twice, in bounded memory: what is in it, and then which labels there
+    are. The built-in data set each process has whole.
+    """
+    choice = {"target": config.target, "exclude": config.exclude, "positive": config.positive}
     if config.data == data.BUILT_IN:
-        raise DataError(
-            f"the built-in {data.BUILT_IN} is for one process: name a file to share among several"
+        whole = data.load(config.data, dtype=np.float64, **choice)
+        digest = _digest(whole.features, whole.labels)
+        digest.update(whole.X.data)
+        digest.update(whole.y.data)
+        sha256 = digest.hexdigest()
+        return OwnRows(whole.y, whole.features, whole.labels, whole.name, sha256, whole.rows)
+    stream = data.open_stream(config.data, dtype=np.float64, **choice)
+    digest, labels = _digest(stream.features, stream.labels), [np.empty(0)]
+    for block in data.prefetch(stream.blocks()):
+        digest.update(block.X.data)
+        labels.append(np.asarray(block.y))
+    y = np.concatenate(labels)
+    digest.update(y.data)
+
+    def take(index: np.ndarray, *, mean: Any, scale: Any, dtype: DTypeLike) -> Dataset:
+        again = data.open_stream(
+            config.data, encoding=stream.encoding, exclude=config.exclude, dtype=dtype
         )
-    return OwnRows.of(config)
+        return again.take(index, mean=mean, scale=scale)
+
+    return OwnRows(y, stream.features, stream.labels, stream.name, digest.hexdigest(), take)
+
+
+def _digest(features: tuple[str, ...], labels: tuple[str, str]) -> Any:
+    return hashlib.sha256(repr((features, labels)).encode())
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
     def part(index: np.ndarray) -> Dataset:
-        return rows.rows(index, mean=mean, scale=scale, dtype=config.dtype)
+        return rows.rows(index, mean=mean, scale=scale, dtype=config.features_dtype)
 
     return Parts(
         train=part(train),

@@ -71,7 +71,7 @@ class Task(NamedTuple):
     def beginning(self) -> Checkpoint:
         """Return what there is before the first step."""
         rows, key = self.parts.train, jax.random.key(self.config.seed, impl=_KEYS)
-        params = core.zeros(rows.X.shape[1], rows.X.dtype)
+        params = core.zeros(rows.X.shape[1], rows.y.dtype)
         state = first_state(params, self.optimizer)
         return Checkpoint(state, np.asarray(jax.random.key_data(key)))
 
@@ -184,6 +184,6 @@ def _check_sample(rows: Dataset, config: TrainConfig) -> Report:
     rng = np.random.default_rng(config.seed)
     index = np.sort(rng.choice(m, min(m, _ROWS_CHECKED), replace=False))
     w = rng.standard_normal(d) / np.sqrt(d)
-    params = Params(jnp.asarray(w, rows.X.dtype), jnp.asarray(0.5, rows.X.dtype))
-    X, y = jax.device_put(rows.X[index]), jax.device_put(rows.y[index])
+    params = Params(jnp.asarray(w, rows.y.dtype), jnp.asarray(0.5, rows.y.dtype))
+    X, y = jax.device_put(rows.X[index].astype(rows.y.dtype)), jax.device_put(rows.y[index])
     return check_gradient_at(params, X, y, l2=config.l2)

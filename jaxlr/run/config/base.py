@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import ml_dtypes
+import numpy as np
+
 from jaxlr.data import BUILT_IN
 from jaxlr.extras import extra
 from jaxlr.run.folder import CONFIG, RunFolderError
@@ -38,8 +41,9 @@ class RunConfig:
     """Share of the rows held out for the test."""
     seed: int = 0
     """For the split and the order of the rows."""
-    dtype: Literal["float32", "float64"] = "float64"
-    """Type of the computation."""
+    dtype: Literal["float32", "float64", "bfloat16-data"] = "float64"
+    """Type of the computation; bfloat16-data: features in bfloat16, half the memory, and all else
+    in float32."""
 
     def __init_subclass__(cls) -> None:
         """Know the kinds of runs; the command line's classes are further faces of them."""
@@ -53,6 +57,11 @@ class RunConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {_words(hint)}")
         check_share("test_fraction", self.test_fraction)
         check_seed(self.seed)
+
+    @property
+    def features_dtype(self) -> np.dtype:
+        """Type in which the features are kept."""
+        return np.dtype(ml_dtypes.bfloat16 if self.dtype == "bfloat16-data" else self.dtype)
 
     def to_toml(self) -> str:
         """Write the config as TOML; what is None is left out.

@@ -1,0 +1,88 @@
+"""Where a command computes: devices, types of the data, traces."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlr.cli import main
+from jaxlr.cli.devices import Start, StartError, take_start
+from jaxlr.run import Model
+
+TWO = {"JAXLR_COORDINATOR": "here:5", "JAXLR_PROCESSES": "2", "JAXLR_PROCESS": "1"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "rest", "start"),
+    [
+        (["train"], {}, ["train"], Start()),
+        (["train", "--device", "cpu", "x.csv"], {}, ["train", "x.csv"], Start(device="cpu")),
+        (["--profile=t", "cv", "--l2", "1"], {}, ["cv", "--l2", "1"], Start(profile="t")),
+        (["fit"], TWO, ["fit"], Start(coordinator="here:5", processes="2", process=1)),
+        (
+            ["fit", "--process", "0", "--heartbeat", "9"],
+            TWO,
+            ["fit"],
+            Start(coordinator="here:5", processes="2", process=0, heartbeat=9),
+        ),
+        (["fit"], {"SLURM_STEP_NUM_TASKS": "4"}, ["fit"], Start(processes="auto")),
+        (["fit"], {"SLURM_STEP_NUM_TASKS": "1"}, ["fit"], Start()),
+        (["fit"], {"OMPI_COMM_WORLD_SIZE": "2"}, ["fit"], Start(processes="auto")),
+    ],
+)
+def test_options_of_every_command_are_taken_out(argv, environ, rest, start):
+    assert take_start(argv, environ) == (rest, start)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--device", "abacus"], "'cpu', 'gpu'"),
+        (["--processes", "two"], "'two': it must be a whole number, or auto"),
+        (["--process", "one"], "invalid int value: 'one'"),
+        (["--profile"], "expected one argument"),
+    ],
+)
+def test_options_that_mean_nothing(argv, message, capsys):
+    with pytest.raises(StartError, match=message):
+        take_start(["train", *argv], {})
+    assert main(["train", *argv]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_half_of_what_processes_need(capsys):
+    assert main(["train", "--coordinator", "127.0.0.1:1"]) == 2
+    assert "give all three, or none" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there(tmp_path, capsys):
+    other = "gpu" if jax.default_backend() == "cpu" else "cpu"  # JAX has started with the one
+    assert main(["train", "--device", other, "--out", str(tmp_path / "run")]) == 2
+    assert f"--device {other}: JAX finds no such device here, only" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_device_that_is_there_and_a_trace(tmp_path):
+    out, trace = tmp_path / "run", tmp_path / "trace"
+    argv = ["train", "--steps", "3", "--out", str(out)]
+    assert main([*argv, "--device", jax.default_backend(), "--profile", str(trace)]) == 0
+    assert json.loads((out / "summary.json").read_text())["status"] == "steps_done"
+    assert [path.stat().st_size > 0 for path in trace.rglob("*.xplane.pb")] == [True]
+    assert "profile" not in (out / "config.toml").read_text()
+
+
+def test_data_in_bfloat16_is_trained_on_in_float32(tmp_path):
+    models, summaries = [], []
+    for dtype in ("float32", "bfloat16-data"):
+        out = tmp_path / dtype
+        argv = ["train", "--steps", "60", "--alpha", "1", "--dtype", dtype, "--out", str(out)]
+        assert main(argv) == 0
+        models.append(Model.load(out))
+        summaries.append(json.loads((out / "summary.json").read_text()))
+    exact, rounded = models
+    # Features are off by 2^-9 of themselves at most, parameters by about as much, but not by nothing.
+    change = np.abs(rounded.w - exact.w) * exact.scale
+    assert 0 < change.max() < 2**-5 * np.abs(exact.w * exact.scale).max()
+    losses = [summary["train"]["loss"] for summary in summaries]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2**-7)

@@ -1,0 +1,186 @@
+"""Several processes: the same answers as of one, and an end for all where one dies."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxlr import shard
+from jaxlr.run import CvConfig, FitConfig, Model, TrainConfig, resume_training, run_cv, run_fit
+from jaxlr.run import run_training as run_train
+
+ROOT = Path(__file__).parents[1]
+LAUNCH = [sys.executable, str(ROOT / "scripts/launch_local.py"), "-n", "2", "--"]
+FOLDERS = ("train", "again", "batches", "fit", "cv")
+TRAIN = {"steps": 30, "validation_fraction": 0.2, "validate_every": 5, "dtype": "float64"}
+CONFIGS = {
+    "train": (run_train, TrainConfig, TRAIN),
+    "again": (run_train, TrainConfig, TRAIN),
+    "batches": (run_train, TrainConfig, {"steps": 12, "batch_size": 16, "test_fraction": 0.0, "dtype": "float64"}),
+    "fit": (run_fit, FitConfig, {"l2": 0.01, "test_fraction": 0.2}),
+    "cv": (run_cv, CvConfig, {"l2": (0.01, 0.1), "folds": 3}),
+}
+# All in one launch, for to start JAX twice takes longer than all of them.
+PROGRAM = """
+import json, sys
+from jaxlr.cli import main
+for argv in json.loads(sys.argv[1]):
+    code = main(argv)
+    assert code == 0, (argv, code)
+"""
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Write a file of 101 rows, a number that neither two processes nor folds divide."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((101, 3)) * [1, 5, 0.2] + [0, 300, 1]
+    y = X[:, 0] + 0.3 * (X[:, 1] - 300) + rng.logistic(size=101) > 0
+    path = tmp_path_factory.mktemp("hosts") / "rows.csv"
+    table = np.column_stack([X, y])
+    np.savetxt(path, table, fmt="%.17g", delimiter=",", header="a,b,c,won", comments="")
+    return path
+
+
+def argv(command, path, out, settings):
+    words = [command, str(path), "--target", "won", "--out", str(out)]
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return words
+
+
+@pytest.fixture(scope="module")
+def by_two(rows, tmp_path_factory):
+    """Run folders that two processes wrote, and what they printed."""
+    parent = tmp_path_factory.mktemp("two")
+    calls = [
+        argv(kind.command, rows, parent / name, settings)
+        for name, (_, kind, settings) in CONFIGS.items()
+    ]
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import launch_local
+    finally:
+        sys.path.pop(0)
+    processes = launch_local.start(2, [sys.executable, "-c", PROGRAM, json.dumps(calls)])
+    printed = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    return parent, printed
+
+
+def all_numbers(value, path=""):
+    """Numbers of a summary but times, by their place."""
+    if isinstance(value, dict):
+        for key, v in value.items():
+            if "seconds" not in key and key not in ("devices", "processes", "gradient_check"):
+                yield from all_numbers(v, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, v in enumerate(value):
+            yield from all_numbers(v, f"{path}[{i}]")
+    elif isinstance(value, float):
+        yield path, value
+
+
+@pytest.mark.parametrize("name", ["train", "batches", "fit", "cv"])
+def test_two_processes_find_what_one_does(name, rows, by_two, tmp_path):
+    run, kind, settings = CONFIGS[name]
+    one = run(kind(data=str(rows), target="won", out=str(tmp_path / name), **settings))
+    folder = by_two[0] / name
+    model = Model.load(folder)
+    for field in ("w", "b", "mean", "scale"):
+        np.testing.assert_allclose(getattr(model, field), getattr(one.model, field), rtol=1e-12)
+    two = json.loads((folder / "summary.json").read_text())
+    assert (two["processes"], one.summary["processes"]) == (2, 1)
+    assert (two["status"], two["data"]) == (one.summary["status"], one.summary["data"])
+    found, wanted = dict(all_numbers(two)), dict(all_numbers(one.summary))
+    assert found.keys() == wanted.keys()
+    # The gradient that is left, and what follows from it, is rounding where the answer is exact.
+    left = re.compile(r"gradient|gap")
+    for place, value in wanted.items():
+        atol = 1e-12 if left.search(place) else 0
+        np.testing.assert_allclose(found[place], value, rtol=1e-11, atol=atol, err_msg=place)
+
+
+def test_the_same_processes_give_the_same_bytes(by_two):
+    for file in ("params.safetensors", "metrics.jsonl"):
+        first, second = ((by_two[0] / name / file).read_bytes() for name in ("train", "again"))
+        assert first == second
+
+
+def test_only_the_first_process_prints_results_and_writes(by_two):
+    parent, ((first, _), (second, _)) = by_two
+    assert "written to" in first
+    assert [line for line in second.splitlines() if not line.startswith("[Gloo]")] == []
+    assert sorted(path.name for path in parent.iterdir()) == sorted(FOLDERS)
+
+
+def test_a_killed_process_is_named_ends_the_others_and_the_run_resumes(rows, tmp_path):
+    settings = {**TRAIN, "steps": 100_000, "checkpoint_steps": 20}
+    command = [*LAUNCH, *argv("train", rows, tmp_path / "run", settings)]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as launch:
+        deadline = time.monotonic() + 60
+        while not [*tmp_path.glob("run/checkpoints/[0-9]*")]:
+            assert launch.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.kill(child_of(launch.pid, "JAXLR_PROCESS=1"), signal.SIGKILL)
+        killed = time.monotonic()
+        _, printed = launch.communicate(timeout=60)
+    assert time.monotonic() - killed < 15
+    assert launch.returncode == 128 + signal.SIGKILL, printed
+    assert "launch_local: process 1 failed first, 137" in printed
+    assert "jaxlr: process 0 of 2: another process has ended" in printed
+
+    told = []
+    newest = max(int(path.name) for path in tmp_path.glob("run/checkpoints/[0-9]*"))
+    resumed = resume_training(tmp_path / "run", steps=newest + 10, tell=told.append)
+    assert any(line.startswith("processes: 2 when this run began, 1 now") for line in told)
+    config = TrainConfig(
+        data=str(rows), target="won", out=str(tmp_path / "one"), **{**settings, "steps": newest + 10}
+    )
+    np.testing.assert_allclose(resumed.model.w, run_train(config).model.w, rtol=1e-12)
+
+
+def child_of(pid, setting):
+    """Process that ``pid`` started with a setting in its environment."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    of = [child for child in children if setting in Path(f"/proc/{child}/environ").read_text()]
+    return int(of[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"processes": 2}, "go together"),
+        ({"coordinator": "here:1", "processes": 2, "process": 2}, "it must be from 0 to 1"),
+        ({"heartbeat_seconds": 0}, "heartbeat_seconds is 0"),
+    ],
+)
+def test_start_hosts_refuses(given, message):
+    with pytest.raises(ValueError, match=message):
+        shard.start_hosts(**given)
+
+
+def test_hosts_start_before_anything_else():
+    with pytest.raises(shard.HostsError, match=r"coordinator at 127.0.0.1:1: .*before"):
+        shard.start_hosts("127.0.0.1:1", 2, 1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 101])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_shares_are_even_and_cover_all_rows_once(n, count, monkeypatch):
+    monkeypatch.setattr("jaxlr.shard.hosts.host_count", lambda: count)
+    shares = []
+    for i in range(count):
+        monkeypatch.setattr("jaxlr.shard.hosts.host_index", lambda i=i: i)
+        shares.append(np.arange(n)[shard.host_share(n)])
+    assert np.concatenate(shares).tolist() == list(range(n))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
