@@ -1,6 +1,9 @@
 """Where a command computes: devices, types of the data, traces."""
 
+import importlib
 import json
+import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -86,3 +89,15 @@ def test_data_in_bfloat16_is_trained_on_in_float32(tmp_path):
     assert 0 < change.max() < 2**-5 * np.abs(exact.w * exact.scale).max()
     losses = [summary["train"]["loss"] for summary in summaries]
     np.testing.assert_allclose(losses[1], losses[0], rtol=2**-7)
+
+
+def test_bench_device_reports_what_the_copy_and_the_gradient_reach(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts")
+    bench = importlib.import_module("benches.device")
+    bench.device(megabytes=1, columns=10, rounds=2)
+    printed = capsys.readouterr().out
+    assert f": {jax.devices()[0].device_kind}, " in printed
+    assert "25,000 x 10 float32, 1 MB" in printed
+    rates = re.findall(r"^(copy|gradient), 1 device: (\S+) GB/s", printed, re.MULTILINE)
+    assert [name for name, _ in rates] == ["copy", "gradient"]
+    assert all(float(rate) > 0 for _, rate in rates)

@@ -23,7 +23,11 @@ TRAIN = {"steps": 30, "validation_fraction": 0.2, "validate_every": 5, "dtype": 
 CONFIGS = {
     "train": (run_train, TrainConfig, TRAIN),
     "again": (run_train, TrainConfig, TRAIN),
-    "batches": (run_train, TrainConfig, {"steps": 12, "batch_size": 16, "test_fraction": 0.0, "dtype": "float64"}),
+    "batches": (
+        run_train,
+        TrainConfig,
+        {"steps": 12, "batch_size": 16, "test_fraction": 0.0, "dtype": "float64"},
+    ),
     "fit": (run_fit, FitConfig, {"l2": 0.01, "test_fraction": 0.2}),
     "cv": (run_cv, CvConfig, {"l2": (0.01, 0.1), "folds": 3}),
 }
@@ -144,7 +148,10 @@ def test_a_killed_process_is_named_ends_the_others_and_the_run_resumes(rows, tmp
     resumed = resume_training(tmp_path / "run", steps=newest + 10, tell=told.append)
     assert any(line.startswith("processes: 2 when this run began, 1 now") for line in told)
     config = TrainConfig(
-        data=str(rows), target="won", out=str(tmp_path / "one"), **{**settings, "steps": newest + 10}
+        data=str(rows),
+        target="won",
+        out=str(tmp_path / "one"),
+        **{**settings, "steps": newest + 10},
     )
     np.testing.assert_allclose(resumed.model.w, run_train(config).model.w, rtol=1e-12)
 
@@ -184,3 +191,15 @@ def test_shares_are_even_and_cover_all_rows_once(n, count, monkeypatch):
         shares.append(np.arange(n)[shard.host_share(n)])
     assert np.concatenate(shares).tolist() == list(range(n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_page_on_scaling_has_what_the_script_counts():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/scaling.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("| 1e+09 rows x 1,000 columns on 64 hosts |")
+    assert done.stdout in (ROOT / "docs/scaling.md").read_text()

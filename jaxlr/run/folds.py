@@ -10,9 +10,7 @@ from jaxlr.run.config import CvConfig
 from jaxlr.solve import draw_folds
 
 
-def rows_in_folds(
-    rows: Dataset, config: CvConfig
-) -> tuple[Any, Any, Any | None, int | np.ndarray]:
+def rows_in_folds(rows: Dataset, config: CvConfig) -> tuple[Any, Any, Any | None, int | np.ndarray]:
     """X, y and weights for `cross_validate`, and its ``folds``: each row's, or how many.
 
     Rows that fill up the devices of several processes are in a fold too, and weigh nothing.
