@@ -1,10 +1,10 @@
 """Start a run of several processes on this machine, for tests and demonstrations.
 
-    .venv/bin/python scripts/launch_local.py -n 4 -- train rows.csv --target outcome --out runs/four
+    .venv/bin/python scripts/launch_local.py -n 4 -- train rows.csv --target outcome
 
-Each process runs ``jaxlr`` with the arguments after ``--``. What they print is shown with the number
-of the process before it. Ctrl-C and SIGTERM go to all of them. Where one fails, the others are
-ended, and its exit code is that of this script.
+Each process runs ``jaxlr`` with the arguments after ``--``. What they print is shown with the
+number of the process before it. Ctrl-C and SIGTERM go to all of them. Where one fails, the others
+are ended, and its exit code is that of this script.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def wait(processes: list[subprocess.Popen[str]]) -> int:
         codes = [process.poll() for process in processes]
         failed = [i for i, code in enumerate(codes) if code]
         if failed:
-            # Of several since the last look, the one that a signal ended: it takes the others along.
+            # Of several since the last look, one that a signal ended: it took the others along.
             return end(processes, min(failed, key=lambda i: codes[i] or 0))
         if None not in codes:
             return 0

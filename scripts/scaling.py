@@ -9,6 +9,7 @@ script fails. The table is that of docs/scaling.md.
 """
 
 import argparse
+import itertools
 import re
 import tempfile
 from collections.abc import Callable
@@ -47,19 +48,19 @@ class Case(NamedTuple):
 
 
 def gradient_bytes(d: int, itemsize: int) -> int:
-    """Sums of a training step: weights, losses, dw and db."""
+    """Size of the sums of a training step: weights, losses, dw and db."""
     return (d + 3) * itemsize
 
 
 def fit_bytes(d: int, itemsize: int) -> int:
-    """Sums of a read of `fit`: five numbers about labels and losses, dw and db."""
+    """Size of the sums of a read of `fit`: five numbers about labels and losses, dw and db."""
     return (d + 6) * itemsize
 
 
 def hessian_bytes(d: int, itemsize: int) -> int:
-    """Sums of a Newton matrix: its upper panels, a column for the intercept, two numbers."""
+    """Size of the sums of a Newton matrix: upper panels, the intercept's column, two numbers."""
     edges = [d * i // 4 for i in range(5)] if d >= _WIDE else [0, d]
-    panels = sum((j - i) * (d - i) for i, j in zip(edges, edges[1:], strict=False))
+    panels = sum((j - i) * (d - i) for i, j in itertools.pairwise(edges))
     return (panels + d + 2) * itemsize
 
 
@@ -98,7 +99,7 @@ def check_bytes(n: int, d: int) -> None:
 
 
 def reads(hosts: int) -> float:
-    """Reads of the file by one process of a run: two looks at all, and its own rows twice."""
+    """Count the reads of the file by one process: two looks at all, and its own rows twice."""
     return 2 + 2 / hosts
 
 
@@ -129,7 +130,7 @@ def check_reads() -> None:
 
 def table(case: Case) -> list[str]:
     """Lines of the table."""
-    d, own, hosts = case.columns, case.own, case.hosts
+    d, own, hosts, bits = case.columns, case.own, case.hosts, 8 * case.itemsize
     sums = {
         "all-reduced in a training step": gradient_bytes(d, case.itemsize),
         "all-reduced in a read of `fit`": fit_bytes(d, case.itemsize),
@@ -146,7 +147,7 @@ def table(case: Case) -> list[str]:
         f"| reads of the file before the first step | {reads(hosts):.2f} |",
         "| reads of the file in a step, or later in a fit | 0 |",
         f"| its rows | {own:,} |",
-        f"| its rows in memory, {8 * case.itemsize} bits | {own * d * case.itemsize / 1e9:.1f} GB |",
+        f"| its rows in memory, {bits} bits | {own * d * bits / 8e9:.1f} GB |",
         f"| the same, in float64 while means are taken | {own * d * 8 / 1e9:.1f} GB |",
         f"| labels and row numbers of all rows | {case.rows * 16 / 1e9:.1f} GB |",
         f"| probabilities and labels of all rows, at the end | {case.rows * 16 / 1e9:.1f} GB |",

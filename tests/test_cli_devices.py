@@ -84,7 +84,7 @@ def test_data_in_bfloat16_is_trained_on_in_float32(tmp_path):
         models.append(Model.load(out))
         summaries.append(json.loads((out / "summary.json").read_text()))
     exact, rounded = models
-    # Features are off by 2^-9 of themselves at most, parameters by about as much, but not by nothing.
+    # Features are off by 2^-9 of themselves at most, parameters by about as much, not by 0.
     change = np.abs(rounded.w - exact.w) * exact.scale
     assert 0 < change.max() < 2**-5 * np.abs(exact.w * exact.scale).max()
     losses = [summary["train"]["loss"] for summary in summaries]

@@ -129,9 +129,9 @@ def _check_values(
     with jax.ensure_compile_time_eval():  # also where other arguments are being traced
         if _all(v, ok):
             return
-    given, v = shard.on_host(given), shard.on_host(v)
-    index = first_false(np.asarray(ok(v)))
-    if np.isfinite(np.asarray(given)[index]) and not np.isfinite(np.asarray(v)[index]):
+    index = first_false(shard.on_host(ok(v)))
+    given, taken = shard.on_host(given), shard.on_host(v)
+    if np.isfinite(given[index]) and not np.isfinite(taken[index]):
         rule = f"too large for {v.dtype}. Scale it down, or enable JAX's 64-bit mode"
     raise fault(name, given, index, rule)
 

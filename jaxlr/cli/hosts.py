@@ -5,6 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import jax
@@ -30,7 +31,7 @@ def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], s
     """
     try:
         if shard.host_index() > 0:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123: until this process ends
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (until this process ends)
         return run()
     except BaseException as error:
         code = known(error) if isinstance(error, Exception) else None

@@ -10,7 +10,7 @@ from jaxlr.cli.devices import Start, choose_device, join_hosts
 from jaxlr.shard import cores
 
 
-def start_jax(start: Start = Start()) -> None:  # noqa: B008: it is frozen
+def start_jax(start: Start | None = None) -> None:
     """Start JAX where ``start`` says, one CPU device for each core, and a cache on disk.
 
     What the user has set stays as it is (``JAX_NUM_CPU_DEVICES``, ``JAX_COMPILATION_CACHE_DIR``).
@@ -23,8 +23,9 @@ def start_jax(start: Start = Start()) -> None:  # noqa: B008: it is frozen
         _cache_compiled_code()
     except RuntimeError:  # it has started
         pass
-    join_hosts(start)
-    choose_device(start)
+    if start is not None:
+        join_hosts(start)
+        choose_device(start)
 
 
 def _cache_compiled_code() -> None:

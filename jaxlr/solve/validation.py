@@ -131,8 +131,8 @@ def cross_validate(
     names = np.unique(fold)
     F, L = len(names), len(penalties)
     weight = None if sample_weight is None else shard.on_host(sample_weight)
-    for name in names if weight is not None else ():
-        if not weight[fold == name].any():
+    for name in names:
+        if weight is not None and not weight[fold == name].any():
             raise ValueError(f"no row of fold {name} weighs anything: there is nothing to score")
     settings = {"fit_intercept": fit_intercept, "tol": tol, "max_steps": max_steps}
     rows = {"sample_weight": sample_weight, "offset": offset}
@@ -185,7 +185,7 @@ def _own(rows: Rows, fold: np.ndarray) -> tuple[Rows, np.ndarray]:
     """Rows that this process has, and their folds: of one process, all."""
     if not shard.is_elsewhere(rows.X):
         return rows, fold
-    own = Rows(*(None if v is None else jnp.asarray(shard.own_rows(v)) for v in rows))
+    own = jax.tree.map(lambda v: jnp.asarray(shard.own_rows(v)), rows)
     return own, fold[shard.host_share(len(fold))]
 
 
