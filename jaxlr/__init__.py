@@ -25,9 +25,11 @@ from jaxlr.solve import (
     cross_validate,
     fit,
     fit_many,
+    fit_stream,
 )
 from jaxlr.train import (
     DivergedError,
+    Member,
     Optimizer,
     Result,
     Status,
@@ -35,6 +37,8 @@ from jaxlr.train import (
     from_optax,
     plain,
     train,
+    train_many,
+    train_stream,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ __all__ = [
     "Fit",
     "FitStatus",
     "Fits",
+    "Member",
     "Optimizer",
     "Params",
     "Result",
@@ -62,6 +67,7 @@ __all__ = [
     "curvature",
     "fit",
     "fit_many",
+    "fit_stream",
     "forward",
     "from_optax",
     "hessian",
@@ -74,6 +80,8 @@ __all__ = [
     "split_rows",
     "trace",
     "train",
+    "train_many",
+    "train_stream",
     "update",
     "zeros",
 ]

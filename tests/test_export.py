@@ -197,7 +197,7 @@ def test_all_that_a_model_has_is_in_its_json():
     assert set(json.loads(export.to_json(MODEL))) - head == set(Model._fields)
     assert set(Model._fields) == {
         *("w", "b", "mean", "scale"),
-        *("features", "labels", "target", "exclude"),
+        *("features", "labels", "target", "exclude", "encoding"),
     }
 
 
@@ -217,7 +217,7 @@ def changed(**fields):
         ('{"format": 1, "format": 1}', "'format' is in the file 2 times"),
         (changed(version=2), "version is 2: this jaxlr reads 1"),
         (changed().replace('"scale"', '"scales"'), "scale is missing"),
-        (changed(encoding={}), "the key 'encoding' is unknown"),
+        (changed(encoding={}), "encoding: this is no encoding"),
         (changed(w=[1, 2]), "w must be a list of 4 numbers"),
         (changed(mean="abcd"), "mean must be a list of 4 numbers"),
         (changed(w=[1, "__import__('os')", 3, 4]), "w of feature 'time' is \"__import__"),
@@ -411,7 +411,7 @@ def test_a_full_disk_gets_one_message_and_leaves_nothing(folder, capsys, monkeyp
 
     before = listing(folder)
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["export", "runs/first", "--to", "json"]) == 1
+    assert main(["export", "runs/first", "--to", "json"]) == 2
     assert (
         capsys.readouterr().err == "jaxlr: first.json cannot be written: No space left on device\n"
     )

@@ -13,23 +13,35 @@ import numpy as np
 import pytest
 
 from jaxlr import shard
+from jaxlr.data import DataError
 from jaxlr.run import CvConfig, FitConfig, Model, TrainConfig, resume_training, run_cv, run_fit
 from jaxlr.run import run_training as run_train
+from jaxlr.run.rows import open_rows
+from jaxlr.run.sweep import SweepConfig, run_sweep
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = [sys.executable, str(ROOT / "scripts/launch_local.py"), "-n", "2", "--"]
 FOLDERS = ("train", "again", "batches", "fit", "cv")
-TRAIN = {"steps": 30, "validation_fraction": 0.2, "validate_every": 5, "dtype": "float64"}
+NUMBERS = {"exclude": ("city", "times")}
+COLUMNS = {"weight": "times", "categorical": ("city",), "missing": "mean"}
+TRAIN = {
+    **NUMBERS,
+    "missing": 0.0,
+    "steps": 30,
+    "validation_fraction": 0.2,
+    "validate_every": 5,
+    "dtype": "float64",
+}
 CONFIGS = {
     "train": (run_train, TrainConfig, TRAIN),
     "again": (run_train, TrainConfig, TRAIN),
     "batches": (
         run_train,
         TrainConfig,
-        {"steps": 12, "batch_size": 16, "test_fraction": 0.0, "dtype": "float64"},
+        {**COLUMNS, "steps": 12, "batch_size": 16, "test_fraction": 0.0, "dtype": "float64"},
     ),
-    "fit": (run_fit, FitConfig, {"l2": 0.01, "test_fraction": 0.2}),
-    "cv": (run_cv, CvConfig, {"l2": (0.01, 0.1), "folds": 3}),
+    "fit": (run_fit, FitConfig, {**COLUMNS, "l2": 0.01, "test_fraction": 0.2}),
+    "cv": (run_cv, CvConfig, {**COLUMNS, "l2": (0.01, 0.1), "folds": 3}),
 }
 # All in one launch, for to start JAX twice takes longer than all of them.
 PROGRAM = """
@@ -48,8 +60,11 @@ def rows(tmp_path_factory):
     X = rng.standard_normal((101, 3)) * [1, 5, 0.2] + [0, 300, 1]
     y = X[:, 0] + 0.3 * (X[:, 1] - 300) + rng.logistic(size=101) > 0
     path = tmp_path_factory.mktemp("hosts") / "rows.csv"
-    table = np.column_stack([X, y])
-    np.savetxt(path, table, fmt="%.17g", delimiter=",", header="a,b,c,won", comments="")
+    lines = ["a,b,c,d,city,times,won"]
+    for i, (x, label) in enumerate(zip(X.tolist(), y, strict=True)):
+        rest = ["" if i % 9 == 4 else i % 7, "ABC"[i % 3], (i // 4) % 3, int(label)]
+        lines.append(",".join(map(str, [*x, *rest])))
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 
@@ -154,6 +169,15 @@ def test_a_killed_process_is_named_ends_the_others_and_the_run_resumes(rows, tmp
         **{**settings, "steps": newest + 10},
     )
     np.testing.assert_allclose(resumed.model.w, run_train(config).model.w, rtol=1e-12)
+
+
+def test_what_only_one_process_can_do_is_refused(rows, monkeypatch):
+    monkeypatch.setattr(shard, "host_count", lambda: 2)
+    streamed = TrainConfig(data=str(rows), target="won", memory="1kB", **NUMBERS, missing="mean")
+    with pytest.raises(DataError, match=r"needs 5\.71 kB and may take 1 kB\. Allow more \(--memory"):
+        open_rows(streamed, print)
+    with pytest.raises(shard.HostsError, match="a sweep runs as one process"):
+        run_sweep(SweepConfig())
 
 
 def child_of(pid, setting):

@@ -23,7 +23,7 @@ ALLOWED = {
     "train": {"core", "shard", "batch"},
     "solve": {"core", "shard", "batch"},
     "run": {"core", "shard", "batch", "train", "solve", "check", "data", "extras"},
-    "export": {"core", "extras", "run"},
+    "export": {"core", "data", "extras", "run"},
     "cli": {"core", "shard", "batch", "train", "solve", "check", "data", "extras", "run", "export"},
 }
 AUTODIFF = {

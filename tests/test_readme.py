@@ -56,7 +56,8 @@ def test_the_code_beside_the_derivation_is_that_of_core():
 def test_the_run_folder_is_as_described(tmp_path):
     assert main(["train", "--steps", "2", "--out", str(tmp_path / "run")]) == 0
     described = set(re.findall(r"^\| `([a-z.]+)` \|", TEXT, re.MULTILINE))
-    assert described == {path.name for path in (tmp_path / "run").iterdir()}
+    found = {path.name for path in (tmp_path / "run").iterdir() if path.name[0] != "."}
+    assert described == found | {"checkpoints"}  # which this run is too short for
 
 
 def test_ci_runs_the_test_command_of_the_readme():

@@ -28,7 +28,7 @@ from jaxlr.run import (
     run_fit,
     run_training,
 )
-from jaxlr.run.summary import evaluate
+from jaxlr.run.scoring import evaluate
 
 
 def test_config_survives_toml():

@@ -10,6 +10,7 @@ import jaxlr
 from jaxlr import core
 from jaxlr.core import Params
 from jaxlr.train import first_state, record
+from jaxlr.train.rows import Batches
 
 
 def problem(n=200, d=4, dtype="float32", seed=0):
@@ -118,16 +119,14 @@ def test_mini_batches_visit_every_row_once_an_epoch(monkeypatch):
     n, seen = 23, []
     X = np.arange(n, dtype=np.float32)[:, None]
     y = (np.arange(n) % 2).astype(np.float32)
-    from jaxlr.train import loop
-
-    original = loop._Batches.at
+    original = Batches.at
 
     def at(self, t):
         order, turn = original(self, t)
         seen.append(np.asarray(order[turn]))
         return order, turn
 
-    monkeypatch.setattr(loop._Batches, "at", at)
+    monkeypatch.setattr(Batches, "at", at)
     s = np.ones(n)
     s[[3, 11]] = 0
     for _ in range(2):
@@ -194,7 +193,8 @@ def test_a_loss_that_starts_infinite_is_not_blamed_on_the_learning_rate():
 
 def test_validations_cost_the_same_late_as_early():
     start = first_state(core.zeros(1), jaxlr.plain(0.1))
-    held_out = record.HeldOut(start, (np.ones((2, 1)), np.array([0, 1])), 1, 3)
+    look = record.loss_on((np.ones((2, 1)), np.array([0, 1])), start.params)
+    held_out = record.HeldOut(start, look, 1, 3)
 
     class Unread(list):
         def __iter__(self):

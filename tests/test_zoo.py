@@ -22,7 +22,7 @@ from jaxlr import core
 
 ORDINARY = ("anywhere", "accuracy", "n > 1", "n > 8", "float32", "bfloat16", "one class", "eager")
 UNSEEN = ("exact zero", "extreme input")
-EVERY = 1 if "ZOO" in os.environ else 30  # fault; with ZOO=all in the environment, each of them
+EVERY = 1 if "ZOO" in os.environ else 60  # fault; with ZOO=all in the environment, each of them
 each_species = pytest.mark.parametrize("name", SPECIES)
 
 

@@ -8,6 +8,7 @@ from jaxlr.batch.checks import (
     check_data,
     check_features,
     check_largest,
+    check_params,
     check_penalty,
     check_rows,
     fault,
@@ -32,12 +33,16 @@ from jaxlr.batch.models import (
     side_sums_apart,
 )
 from jaxlr.batch.objective import (
+    Sums,
     compiled_mean_loss,
     loss,
     loss_and_grads,
     mean_loss,
     objective,
+    penalised,
     probabilities,
+    scores_of_rows,
+    sums_of_rows,
 )
 
 __all__ = [
@@ -50,10 +55,12 @@ __all__ = [
     "Moment",
     "Part",
     "Rows",
+    "Sums",
     "View",
     "check_data",
     "check_features",
     "check_largest",
+    "check_params",
     "check_penalty",
     "check_rows",
     "compiled_mean_loss",
@@ -72,8 +79,11 @@ __all__ = [
     "mean_loss",
     "moment_sums",
     "objective",
+    "penalised",
     "probabilities",
     "scores",
+    "scores_of_rows",
     "side_sums",
     "side_sums_apart",
+    "sums_of_rows",
 ]

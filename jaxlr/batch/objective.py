@@ -152,12 +152,33 @@ def objective(
     params: Params, X: Array, y: Array, s: Array | None, l2: ArrayLike, *, mesh: Mesh | None
 ) -> tuple[Array, Params]:
     """`loss_and_grads` for rows already checked, to be compiled into a larger function."""
-    w, _ = wide = widen(params, X)
+    wide = widen(params, X)
     total = _sum(_gradient_sums, wide, Rows(X, y, s), mesh)
+    J, grads = penalised(wide.w, total, l2)
+    return J, Params(grads.w.astype(params.w.dtype), grads.b.astype(params.b.dtype))
+
+
+def penalised(w: Array, total: Sums, l2: ArrayLike) -> tuple[Array, Params]:
+    """Mean loss and gradient of all rows out of their sums, and the penalty."""
     grads: Params = jax.tree.map(lambda v: v / total.s, total.grads)
     dw, db = grads.w + l2 * w, grads.b
-    J = total.L / total.s + l2 / 2 * _squared_norm(w)
-    return J, Params(dw.astype(params.w.dtype), db.astype(params.b.dtype))
+    return total.L / total.s + l2 / 2 * _squared_norm(w), Params(dw, db)
+
+
+@jax.jit
+def sums_of_rows(params: Params, X: Array, y: Array, s: Array) -> Sums:
+    """Sum over some of the rows, already checked, to be added to the sums of others."""
+    return _sum(_gradient_sums, widen(params, X), Rows(X, y, s), None)
+
+
+@jax.jit
+def scores_of_rows(params: Params, X: Array, y: Array) -> tuple[Array, Array]:
+    """Loss (m,) and ``z = w . x + b`` (m,) of each row, already checked."""
+
+    def of_row(params: Params, x: Array, y: Array) -> tuple[Array, Array]:
+        return core.forward(params, x, y)[0], core.linear(params, x)
+
+    return jax.vmap(of_row, in_axes=(None, 0, 0))(widen(params, X), X, y)
 
 
 def mean_loss(

@@ -17,12 +17,13 @@ from jaxlr.cli.predict import Predict
 from jaxlr.cli.runs import Runs
 from jaxlr.cli.show import print_error
 from jaxlr.cli.start import start_jax
+from jaxlr.cli.sweep import SweepCommand
 from jaxlr.cli.train import Resume, Train
 from jaxlr.data import DataError
 from jaxlr.run import GradientCheckError, RunFolderError
 from jaxlr.shard import HostsError
 
-_CONFIGURED = {"train": Train, "fit": Fit, "cv": Cv}
+_CONFIGURED = {"train": Train, "sweep": SweepCommand, "fit": Fit, "cv": Cv}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,6 +37,7 @@ def run(argv: Sequence[str]) -> int:
     commands = (
         Annotated[Train, subcommand("train", default=defaults["train"])]
         | Annotated[Resume, subcommand("resume")]
+        | Annotated[SweepCommand, subcommand("sweep", default=defaults["sweep"])]
         | Annotated[Runs, subcommand("runs")]
         | Annotated[Fit, subcommand("fit", default=defaults["fit"])]
         | Annotated[Cv, subcommand("cv", default=defaults["cv"])]

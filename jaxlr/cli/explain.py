@@ -13,7 +13,7 @@ from jaxlr import core
 from jaxlr.check import logistic, ulp
 from jaxlr.cli.show import number, print_line, print_table, ulp_number
 from jaxlr.core import Params
-from jaxlr.data import DataError, load
+from jaxlr.data import DataError, Dataset, load, open_stream
 from jaxlr.run import Model, RunConfig
 from jaxlr.train import check_alpha, check_count
 
@@ -48,7 +48,7 @@ class Explain:
     row: int | None = None
     """Row of the run's data, counted from 1; the first without it."""
     data: str | None = None
-    """Another CSV file to take the row from."""
+    """Another source to take the row from."""
     x: tuple[float, ...] | None = None
     """Features, where no run folder is given; 1 -2 without it."""
     y: float | None = None
@@ -115,20 +115,12 @@ class Explain:
 
     def _row_of(self, folder: str) -> _Example:
         model, config = Model.load(folder), RunConfig.load(folder)
-        rows = load(
-            self.data or config.data,
-            target=config.target,
-            exclude=config.exclude,
-            positive=model.labels[1],
-            dtype=np.float64,
-        )
+        i = (self.row or 1) - 1
+        rows = _rows(self.data or config.data, model, config, i)
         if rows.features != model.features:
             raise DataError(f"{rows.name} has other features than the model in {folder}")
-        i = (self.row or 1) - 1
-        if i >= len(rows.y):
-            raise DataError(f"--row is {i + 1}, but {rows.name} has rows 1 to {len(rows.y)}")
         w, b = model.standardized()
-        x, y = rows.X[i], float(rows.y[i])
+        x, y = rows.X[0], float(rows.y[0])
         name = f" ({rows.labels[int(y)]})" if y in (0, 1) else ""
         return _Example(
             title=f"{rows.name}, row {i + 1}{name}, with the model in {folder}",
@@ -140,6 +132,34 @@ class Explain:
             alpha=getattr(config, "alpha", 0.1) if self.alpha is None else self.alpha,
             raw=x if config.standardize else None,
         )
+
+
+def _rows(source: str, model: Model, config: RunConfig, i: int) -> Dataset:
+    """Read row i alone, where the model knows how; else all rows."""
+    if model.encoding is not None:
+        stream = open_stream(
+            source,
+            encoding=model.encoding,
+            target=config.target,
+            weight=config.weight,
+            dtype=np.float64,
+        )
+        _check_row(i, stream.n, stream.name)
+        return stream.take([i])
+    rows = load(
+        source,
+        target=config.target,
+        exclude=config.exclude,
+        positive=model.labels[1],
+        dtype=np.float64,
+    )
+    _check_row(i, len(rows.y), rows.name)
+    return rows.rows(np.array([i]))
+
+
+def _check_row(i: int, n: int, name: str) -> None:
+    if i >= n:
+        raise DataError(f"--row is {i + 1}, but {name} has rows 1 to {n}")
 
 
 def _print_graph(example: _Example, params: Params, x: jax.Array) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from jaxlr.cli.show import print_code, print_error, print_line
-from jaxlr.export import FORMATS, ExportError
+from jaxlr.export import FORMATS, ExportError, needed_encoding
 from jaxlr.run import Model, RunFolderError, write_file
 from jaxlr.run.folder import CONFIG, FILES
 
@@ -23,6 +23,7 @@ _USE = {
     "json": "import jaxlr.export, pathlib; probability = "
     "jaxlr.export.from_json(pathlib.Path({out}).read_bytes()).probabilities(X)",
 }
+_ENCODED = ("onnx", "stablehlo", "sklearn")  # take X as it was encoded, and cannot encode
 _X64 = "jax.config.update('jax_enable_x64', True); "
 
 
@@ -32,11 +33,12 @@ class Export:
 
     onnx: label and probabilities, for onnxruntime and its like. stablehlo: the compiled
     probabilities, for JAX on CPU, CUDA, ROCm and TPU. sklearn: a LogisticRegression of
-    scikit-learn, in a file of skops. json: names and numbers, with the formula. safetensors: the
-    model file of the run, as it is.
+    scikit-learn, in a file of skops. These three take features, not columns of a table: where the
+    model has categories, or fills missing values, encode them first. json: names and numbers, with
+    the formula, and how columns become features. safetensors: the model file of the run, as it is.
 
-    Exit codes: 0 written; 1 the file cannot be written, or a package is missing; 2 wrong
-    arguments, or no such model.
+    Exit codes: 0 written; 2 wrong arguments, no such model, the file cannot be written, or a
+    package is missing.
     """
 
     run_folder: Annotated[Positional[str], arg(metavar="RUN")]
@@ -71,6 +73,9 @@ class Export:
             f"written to {out}: {len(model.features)} raw features in {dtype}, "
             f"label 0 = {model.labels[0]}, label 1 = {model.labels[1]}"
         )
+        before = needed_encoding(model)
+        if before and self.to in _ENCODED:
+            print_line(f"its features are not the columns of a table: {before}")
         x64 = _X64 if dtype == "float64" else ""
         print_code(_USE[self.to].format(out=repr(str(out)), x64=x64))
         return 0

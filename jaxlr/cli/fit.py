@@ -23,7 +23,8 @@ class Fit(FitConfig):
     """
 
     data: Annotated[Positional[str], arg(metavar="DATA")] = BUILT_IN
-    """A CSV file with a header, or the name of the built-in data set."""
+    """A file (CSV, Parquet, npy, npz, libsvm), a folder of Parquet files, a URL of one of these,
+    or the name of the built-in data set."""
 
     def run(self) -> int:
         """Fit; 3 if the certificate says that it did not converge."""
@@ -41,7 +42,8 @@ class Cv(CvConfig):
     """
 
     data: Annotated[Positional[str], arg(metavar="DATA")] = BUILT_IN
-    """A CSV file with a header, or the name of the built-in data set."""
+    """A file (CSV, Parquet, npy, npz, libsvm), a folder of Parquet files, a URL of one of these,
+    or the name of the built-in data set."""
 
     def run(self) -> int:
         """Cross-validate; 3 if a certificate says that a model did not converge."""

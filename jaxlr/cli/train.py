@@ -21,7 +21,8 @@ class Train(TrainConfig):
     """
 
     data: Annotated[Positional[str], arg(metavar="DATA|CONFIG.toml")] = BUILT_IN
-    """A CSV file with a header, or the name of the built-in data set."""
+    """A file (CSV, Parquet, npy, npz, libsvm), a folder of Parquet files, a URL of one of these,
+    or the name of the built-in data set."""
 
     def run(self) -> int:
         """Train; 1 if the loss diverged, 130 or 143 if it was interrupted."""

@@ -3,11 +3,12 @@
 from jaxlr.data.dataset import Dataset, split
 from jaxlr.data.encoding import Category, Encoding, Labels, Number
 from jaxlr.data.errors import DataError
-from jaxlr.data.opening import open_stream
+from jaxlr.data.opening import most_values, open_stream
 from jaxlr.data.prefetch import prefetch
-from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, load, read_features
+from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, is_built_in, load, read_features
 from jaxlr.data.sources import FORMATS
 from jaxlr.data.stream import Block, Stream
+from jaxlr.data.streamed import Division, Shuffled, StreamedPart, chunk_rows_in
 from jaxlr.shard import aligned_empty
 
 __all__ = [
@@ -17,14 +18,20 @@ __all__ = [
     "Category",
     "DataError",
     "Dataset",
+    "Division",
     "Encoding",
     "Labels",
     "Number",
+    "Shuffled",
     "Stream",
+    "StreamedPart",
     "absolute",
     "aligned_empty",
     "breast_cancer",
+    "chunk_rows_in",
+    "is_built_in",
     "load",
+    "most_values",
     "open_stream",
     "prefetch",
     "read_features",

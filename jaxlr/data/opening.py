@@ -124,6 +124,21 @@ def open_stream(
     return make(source, learned, moments=(mean, scale))
 
 
+def most_values(
+    path: str | Path,
+    *,
+    target: str | None = None,
+    weight: str | None = None,
+    exclude: Collection[str] = (),
+) -> int:
+    """Tell how many values of columns a source has at most, as a rule without reading its rows.
+
+    Of CSV, that goes by the size of the file, and is several times what there is. A column of
+    categories becomes many features; that is not counted here. The rest is as for `open_stream`.
+    """
+    return open_source(path, target=target, weight=weight, ignore=exclude).most_values()
+
+
 def open_planned(path: str | Path, form: str | None, settings: Settings) -> tuple[Source, Plan]:
     """Open a source to learn from, with what each of its columns is."""
     source = open_source(

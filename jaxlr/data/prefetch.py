@@ -1,7 +1,7 @@
 """Reading ahead: the next items are made in a thread while the one before is used."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import Queue
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int = 1) -> Generator[Item]:
     """Iterate over ``items``, which are made in a thread, up to ``depth`` of them ahead.
 
     At once there are ``depth`` items that wait, one that is used and one that is being made.
@@ -37,7 +37,7 @@ def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
     return _prefetch(items, depth)
 
 
-def _prefetch(items: Iterable[Any], depth: int) -> Iterator[Any]:
+def _prefetch(items: Iterable[Any], depth: int) -> Generator[Any]:
     ready: Queue[tuple[Any, BaseException | None]] = Queue()
     room, stop = threading.Semaphore(depth), threading.Event()
 

@@ -67,7 +67,7 @@ def load(
     >>> data.X.shape, data.labels
     ((569, 30), ('malignant', 'benign'))
     """
-    if _is_built_in(source):
+    if is_built_in(source):
         if target or weight or columns or exclude or categorical or form or encoding:
             raise DataError(
                 f"the built-in {BUILT_IN} has its own target and features. To use a file, name "
@@ -113,7 +113,7 @@ def read_features(
 
 def absolute(source: str | Path) -> str:
     """Name the built-in data set, or the file by a path or URL that holds in any folder."""
-    if _is_built_in(source) or is_url(source):
+    if is_built_in(source) or is_url(source):
         return str(source)
     return str(Path(source).absolute())
 
@@ -136,7 +136,8 @@ def breast_cancer(*, positive: str | None = None, dtype: DTypeLike = np.float32)
     return Dataset(X, y, tuple(map(str, bunch.feature_names)), labels.names, BUILT_IN)
 
 
-def _is_built_in(source: str | Path) -> bool:
+def is_built_in(source: str | Path) -> bool:
+    """Whether this names the built-in data set, and no file."""
     return str(source) == BUILT_IN and not Path(source).exists()
 
 

@@ -54,6 +54,22 @@ class Stream:
         self._batch_rows = -(-self.block_rows // -(-self.block_rows // limit))  # no small rests
         self._moments = moments
 
+    def in_type(self, dtype: DTypeLike, memory: int) -> "Stream":
+        """Read the same rows in another type, in blocks that together may take so many bytes."""
+        return Stream(
+            self._source,
+            self.encoding,
+            labelled=self._labelled,
+            dtype=dtype,
+            memory=memory,
+            moments=self._moments,
+        )
+
+    @property
+    def path(self) -> str:
+        """Path or URL of the source."""
+        return self._source.path
+
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the columns of X."""

@@ -3,7 +3,7 @@
 from jaxlr.export.formats import FORMATS, Format
 from jaxlr.export.json import from_json, to_json
 from jaxlr.export.onnx import to_onnx
-from jaxlr.export.parameters import ExportError
+from jaxlr.export.parameters import ExportError, needed_encoding
 from jaxlr.export.sklearn import to_sklearn, to_skops
 from jaxlr.export.stablehlo import to_stablehlo
 
@@ -12,6 +12,7 @@ __all__ = [
     "ExportError",
     "Format",
     "from_json",
+    "needed_encoding",
     "to_json",
     "to_onnx",
     "to_sklearn",

@@ -7,19 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from jaxlr.data import DataError, Encoding
 from jaxlr.export.parameters import ExportError, check_names
 from jaxlr.run import Model
+from jaxlr.run.model import check_encoding
 
 _FORMAT, _VERSION = "jaxlr logistic regression", 1
 _README = (
     "z = b + sum over j of w[j] * x[j], where x[j] is the raw value of features[j]. The "
     "probability of labels[1] is 1 / (1 + exp(-z)), that of labels[0] is 1 / (1 + exp(z)). Numbers "
     "are float64 and exact to the last bit. mean and scale are those of the training rows; they "
-    "are already part of w and b. target and exclude are columns that are no features."
+    "are already part of w and b. target and exclude are columns that are no features. encoding, "
+    "where it is not null, tells how columns of a table become features: numbers, with fill where "
+    "there is none; of each category a feature for each level (or by crc32(text) modulo levels), "
+    "1 for the level that a row has; and for each that is flagged, 1 for rows without a value."
 )
 _NUMBERS = ("w", "b", "mean", "scale")
 _LISTS = ("features", "labels", "exclude")
 _KEYS = ("format", "version", "readme", "features", "labels", *_NUMBERS, "target", "exclude")
+_LATER = "encoding"  # a key that files of earlier versions lack
 
 
 def to_json(model: Model) -> str:
@@ -51,8 +57,10 @@ def to_json(model: Model) -> str:
     check_names(model)
     numbers = {name: np.asarray(getattr(model, name), np.float64).tolist() for name in _NUMBERS}
     head = {"format": _FORMAT, "version": _VERSION, "readme": _README}
-    fields = {**model._asdict(), **numbers, **head}
-    lines = (f"  {json.dumps(k)}: {json.dumps(fields[k], ensure_ascii=False)}" for k in _KEYS)
+    encoding = None if model.encoding is None else json.loads(model.encoding.to_json())
+    fields = {**model._asdict(), **numbers, **head, _LATER: encoding}
+    keys = (*_KEYS, _LATER)
+    lines = (f"  {json.dumps(k)}: {json.dumps(fields[k], ensure_ascii=False)}" for k in keys)
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -101,12 +109,24 @@ def from_json(text: str | bytes) -> Model:
         scale=_vector("scale", fields),
         **{name: tuple(fields[name]) for name in _LISTS},
         target=fields["target"],
+        encoding=_encoding(fields.get(_LATER)),
     )
     check_names(model)
+    try:
+        check_encoding(model)
+    except ValueError as error:
+        raise ExportError(f"encoding: {error}") from error
     for feature, scale in zip(model.features, model.scale, strict=True):
         if scale <= 0:
             raise ExportError(f"scale of feature {feature!r} is {scale:g}: it must be above 0")
     return model
+
+
+def _encoding(given: Any) -> Encoding | None:
+    try:
+        return None if given is None else Encoding.from_json(json.dumps(given))
+    except DataError as error:
+        raise ExportError(f"encoding: {error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -126,7 +146,7 @@ def _check_keys(fields: Any) -> None:
     for name in _KEYS:
         if name not in fields:
             raise ExportError(f"{name} is missing")
-    for name in sorted(fields.keys() - set(_KEYS)):
+    for name in sorted(fields.keys() - {*_KEYS, _LATER}):
         raise ExportError(f"the key {name!r} is unknown in version {_VERSION}")
 
 

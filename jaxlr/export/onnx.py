@@ -95,7 +95,9 @@ def to_onnx(model: Model, dtype: Literal["float32", "float64"] = "float32") -> b
         producer_version=version("jaxlr"),
         doc_string=_README,
     )
-    names = {"features": model.features, "labels": model.labels}
+    names: dict[str, Any] = {"features": model.features, "labels": model.labels}
+    if model.encoding is not None:
+        names["encoding"] = json.loads(model.encoding.to_json())
     helper.set_model_props(proto, {name: json.dumps(v) for name, v in names.items()})
     checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jaxlr.data.errors import listed
 from jaxlr.run import Model
 
 
@@ -52,11 +53,26 @@ def check_names(model: Model) -> None:
     ExportError
         If there is one.
     """
-    for name in (*model.features, *model.labels, *model.exclude, model.target or ""):
+    read = model.reading()
+    names = (*model.features, *model.labels, *model.exclude, *read.exclude)
+    for name in (*names, model.target or "", read.weight or ""):
         try:
             name.encode()
         except UnicodeEncodeError:
             raise ExportError(f"the name {name!a} is no Unicode text: rename it") from None
+
+
+def needed_encoding(model: Model) -> str | None:
+    """Say what must be done to a table before an export of numbers takes it, if anything must.
+
+    ONNX, StableHLO and scikit-learn take X as it was encoded: columns of categories as zeros and
+    ones, gaps filled, and marked where that is a feature.
+    """
+    read = model.reading()
+    filled = [c.name for c in read.numbers if c.fill is not None]
+    done = [f"categories of {listed([c.name for c in read.categories])}"] * bool(read.categories)
+    done += [f"missing values of {listed(filled)}"] * bool(filled)
+    return f"{' and '.join(done)} must be encoded as the model has it" if done else None
 
 
 def _cast(name: str, v: np.ndarray, features: tuple[str, ...], dtype: np.dtype) -> np.ndarray:

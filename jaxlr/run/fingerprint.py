@@ -1,18 +1,18 @@
 """Whether the rows of a run are still those that it began with."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxlr.data import Dataset
-from jaxlr.run.hosts import OwnRows
 
 _BLOCK_BYTES = 1 << 24
 _COUNTS = ("rows", "columns")
 
 
-def fingerprint(rows: Dataset | OwnRows) -> dict[str, Any]:
+def fingerprint(rows: Dataset) -> dict[str, Any]:
     """Return how many rows and columns there are, and SHA-256 of their names and values.
 
     Examples
@@ -23,15 +23,34 @@ def fingerprint(rows: Dataset | OwnRows) -> dict[str, Any]:
     >>> found["rows"], found["sha256"] == fingerprint(rows._replace(y=1 - rows.y))["sha256"]
     (2, False)
     """
-    if isinstance(rows, OwnRows):
-        return rows.fingerprint()
-    digest = hashlib.sha256(repr((rows.features, rows.labels)).encode())
-    size = max(1, _BLOCK_BYTES // max(1, rows.X[:1].nbytes))
+    digests, size = Digests(), max(1, _BLOCK_BYTES // max(1, rows.X[:1].nbytes))
     for start in range(0, len(rows.X), size):
-        digest.update(np.ascontiguousarray(rows.X[start : start + size]).data)
-    digest.update(np.ascontiguousarray(rows.y).data)
-    n, d = rows.X.shape
-    return {"rows": n, "columns": d, "sha256": digest.hexdigest()}
+        part = slice(start, start + size)
+        weight = None if rows.weight is None else rows.weight[part]
+        digests.add(rows.X[part], rows.y[part], weight)
+    return digests.fingerprint(rows.features, rows.labels)
+
+
+class Digests:
+    """The fingerprint of rows that come in blocks, of whatever size."""
+
+    def __init__(self) -> None:
+        self.digests = [hashlib.sha256() for _ in range(3)]
+        self.rows = 0
+
+    def add(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """Add rows: in float64, or they give another fingerprint."""
+        for digest, v in zip(self.digests, (X, y, weight), strict=True):
+            if v is not None:
+                digest.update(np.ascontiguousarray(v).data)
+        self.rows += len(X)
+
+    def fingerprint(self, features: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+        """Return that of all rows that were added."""
+        total = hashlib.sha256(repr((tuple(features), tuple(labels))).encode())
+        for digest in self.digests:
+            total.update(digest.digest())
+        return {"rows": self.rows, "columns": len(features), "sha256": total.hexdigest()}
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

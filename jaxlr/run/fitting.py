@@ -1,20 +1,23 @@
 """Runs that go to the optimum: `run_fit` and `run_cv`, from config to run folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxlr import shard
-from jaxlr.data import DataError
+from jaxlr.data import DataError, Stream
 from jaxlr.run.config import CvConfig, FitConfig
 from jaxlr.run.folds import rows_in_folds
 from jaxlr.run.model import Model
-from jaxlr.run.parts import devices_for, place, prepare, read
+from jaxlr.run.parts import Parts, devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
+from jaxlr.run.rows import load_rows, open_rows
+from jaxlr.run.streamed import StreamedParts, survey
+from jaxlr.run.streamed.parts import TRAIN
 from jaxlr.run.summary import facts, to_json
-from jaxlr.solve import CrossValidation, Fit, cross_validate, fit
+from jaxlr.solve import CrossValidation, Fit, cross_validate, fit, fit_stream
 from jaxlr.solve.scaling import Scaling
 
 Tell = Callable[[str], None]
@@ -41,6 +44,12 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     DataError, RunFolderError
         If the data cannot be used or the folder not be written; the message says why.
 
+    Notes
+    -----
+    Rows that need more memory than ``config.memory`` are streamed, by `jaxlr.fit_stream`; what is
+    said of streams in `run_training` holds here too. Beside the reads that the certificate counts,
+    the file is read twice before, and once for the metrics and for the standard errors each.
+
     Examples
     --------
     >>> import tempfile
@@ -51,18 +60,14 @@ def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:
     """
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
-        parts = prepare(read(config, tell), config, tell)
-        devices = devices_for(parts.train)
-        X, y, s = place(parts.train, devices)
-        found = fit(
-            X,
-            y,
-            sample_weight=s,
-            l2=config.l2,
-            tol=config.tol,
-            max_steps=config.max_steps,
-            method=config.method,
-        )
+        rows = open_rows(config, tell)
+        if isinstance(rows, Stream):
+            parts, devices = survey(rows, config, tell), jax.devices()[:1]
+            found = _fit_streamed(parts, config)
+        else:
+            parts = prepare(rows, config, tell)
+            devices = devices_for(parts.train)
+            found = _fit_in_memory(parts, devices, config)
         model = parts.model(found.params, config)
         summary = {**_outcome(found, model), **facts(found.params, parts, devices)}
     return write(target, config, model, _metrics(found), summary)
@@ -88,10 +93,11 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
     """
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
-        parts = prepare(read(config, tell), config, tell)
-        rows = parts.sizes()["train"]
-        if config.folds > rows:
-            raise DataError(f"{parts.train.name}: {rows} rows are fewer than {config.folds} folds")
+        rows = load_rows(config, tell, why="cross-validation keeps all rows in memory")
+        parts = prepare(rows, config, tell)
+        m = parts.sizes()["train"]
+        if config.folds > m:
+            raise DataError(f"{parts.train.name}: {m} rows are fewer than {config.folds} folds")
         X, y, s, folds = rows_in_folds(parts.train, config)
         found = cross_validate(
             X,
@@ -114,6 +120,20 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
             **facts(refit.params, parts, shard.devices_of_hosts(1)),
         }
     return write(target, config, model, _metrics(refit), summary)
+
+
+def _fit_in_memory(parts: Parts, devices: Sequence[Any], config: FitConfig) -> Fit:
+    X, y, s = place(parts.train, devices)
+    return fit(X, y, sample_weight=s, l2=config.l2, **_settings(config))
+
+
+def _fit_streamed(parts: StreamedParts, config: FitConfig) -> Fit:
+    rows = parts.part(TRAIN)
+    return fit_stream(rows, l2=config.l2, memory=parts.memory // 2, **_settings(config))
+
+
+def _settings(config: FitConfig) -> dict[str, Any]:
+    return {"tol": config.tol, "max_steps": config.max_steps, "method": config.method}
 
 
 def _outcome(found: Fit, model: Model) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from jaxlr.extras import extra
 
@@ -154,13 +155,31 @@ def _replace(folder: Path, new: Path, old: Path) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write one file, which appears complete or not at all; one that is there is replaced."""
+    with appearing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to be written, which takes the place of ``path`` once it is complete.
+
+    Raises
+    ------
+    RunFolderError
+        If it cannot be written. After that, and after any other error, ``path`` is what it was.
+    """
     beside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        _write_through(beside, content)
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
-    except OSError as error:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
-        raise RunFolderError(f"{path} cannot be written: {error.strerror}") from error
+        if isinstance(error, OSError) and not isinstance(error, RunFolderError):
+            raise RunFolderError(f"{path} cannot be written: {error.strerror}") from error
+        raise
 
 
 def _write_through(path: Path, content: bytes) -> None:

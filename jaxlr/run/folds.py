@@ -16,8 +16,8 @@ def rows_in_folds(rows: Dataset, config: CvConfig) -> tuple[Any, Any, Any | None
     Rows that fill up the devices of several processes are in a fold too, and weigh nothing.
     """
     if shard.host_count() == 1:
-        return rows.X, rows.y, None, config.folds
-    X, y, s = shard.join_rows(rows.X, rows.y, None, shard.devices_of_hosts(1))
+        return rows.X, rows.y, rows.weight, config.folds
+    X, y, s = shard.join_rows(rows.X, rows.y, rows.weight, shard.devices_of_hosts(1))
     drawn = draw_folds(config.folds, shard.join(rows.y), config.seed)
     fold = np.full(len(y) // shard.host_count(), drawn[0])
     fold[: len(rows.y)] = drawn[shard.host_share(len(drawn))]

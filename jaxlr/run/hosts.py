@@ -1,6 +1,5 @@
 """A run of several processes: each has a part of the rows, and the first writes the run folder."""
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,26 +13,30 @@ from numpy.typing import DTypeLike
 from jaxlr import data, shard
 from jaxlr.data import DataError, Dataset
 from jaxlr.run.config import RunConfig
+from jaxlr.run.fingerprint import Digests
 from jaxlr.run.folder import RunFolderError
+from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
 
 
 class OwnRows(NamedTuple):
     """What `Dataset` is to a run of one process, to one of several: it reads its own rows only.
 
-    ``y`` (n,), in float64, are the labels of all rows, by which they are split; ``sha256`` is of
-    all rows and names, as `fingerprint` has it; ``take(index, mean=, scale=, dtype=)`` reads rows.
+    ``y`` (n,), in float64, are the labels of all rows, by which they are split, and ``weight``
+    (n,) their weights, or None; ``digests`` are of all rows; ``take(index, mean=, scale=, dtype=)``
+    reads rows.
     """
 
     y: np.ndarray
+    weight: np.ndarray | None
     features: tuple[str, ...]
     labels: tuple[str, str]
     name: str
-    sha256: str
+    digests: Digests
     take: Callable[..., Dataset]
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the fingerprint that one process would take of all rows."""
-        return {"rows": len(self.y), "columns": len(self.features), "sha256": self.sha256}
+        return self.digests.fingerprint(self.features, self.labels)
 
     def rows(
         self, index: np.ndarray, *, mean: Any = 0.0, scale: Any = 1.0, dtype: DTypeLike = np.float64
@@ -45,8 +48,10 @@ class OwnRows(NamedTuple):
                 "processes: use fewer of them"
             )
         own = index[shard.host_share(len(index))]
-        y = self.y[own].astype(np.promote_types(dtype, np.float32))
-        return self.take(own, mean=mean, scale=scale, dtype=dtype)._replace(y=y)
+        wide = np.promote_types(dtype, np.float32)
+        weight = None if self.weight is None else self.weight[own].astype(wide)
+        found = self.take(own, mean=mean, scale=scale, dtype=dtype)
+        return found._replace(y=self.y[own].astype(wide), weight=weight)
 
     def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the rows ``index`` of all processes."""
@@ -57,36 +62,46 @@ class OwnRows(NamedTuple):
 def load_own(config: RunConfig) -> Any:
     """Open the source of a run as `OwnRows`.
 
-    A file is looked through twice, in bounded memory: what is in it, and then which labels there
-    are. The built-in data set each process has whole.
+    A file is looked through twice, in bounded memory: what is in it, and then which labels and
+    weights there are. The built-in data set each process has whole.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used, or a process's share of the rows does not fit into its memory.
     """
-    choice = {"target": config.target, "exclude": config.exclude, "positive": config.positive}
-    if config.data == data.BUILT_IN:
-        whole = data.load(config.data, dtype=np.float64, **choice)
-        digest = _digest(whole.features, whole.labels)
-        digest.update(whole.X.data)
-        digest.update(whole.y.data)
-        sha256 = digest.hexdigest()
-        return OwnRows(whole.y, whole.features, whole.labels, whole.name, sha256, whole.rows)
-    stream = data.open_stream(config.data, dtype=np.float64, **choice)
-    digest, labels = _digest(stream.features, stream.labels), [np.empty(0)]
+    settings, digests = config.columns_settings(), Digests()
+    if data.is_built_in(config.data):
+        whole = data.load(config.data, dtype=np.float64, **settings)
+        digests.add(whole.X, whole.y, whole.weight)
+        names = whole.features, whole.labels, whole.name
+        return OwnRows(whole.y, whole.weight, *names, digests, whole.rows)
+    stream = data.open_stream(config.data, dtype=np.float64, **settings)
+    _check_memory(stream, config)
+    labels, weights = [], []
     for block in data.prefetch(stream.blocks()):
-        digest.update(block.X.data)
         labels.append(np.asarray(block.y))
-    y = np.concatenate(labels)
-    digest.update(y.data)
+        digests.add(block.X, labels[-1], block.weight)
+        weights.append(block.weight)
+    weight = None if config.weight is None else np.concatenate(weights)
 
     def take(index: np.ndarray, *, mean: Any, scale: Any, dtype: DTypeLike) -> Dataset:
-        again = data.open_stream(
-            config.data, encoding=stream.encoding, exclude=config.exclude, dtype=dtype
+        return stream.in_type(dtype, STREAM_MEMORY).take(index, mean=mean, scale=scale)
+
+    names = stream.features, stream.labels, stream.name
+    return OwnRows(np.concatenate(labels), weight, *names, digests, take)
+
+
+def _check_memory(stream: data.Stream, config: RunConfig) -> None:
+    """Refuse rows of which a share does not fit into the memory of the process with the least."""
+    limit = int(shard.gather(config.limit()).min())
+    needed = -(-stream.n // shard.host_count()) * (stream.d + 2) * VALUE_BYTES
+    if needed > limit:
+        raise DataError(
+            f"{stream.path}: several processes keep their rows in memory, and a share of these "
+            f"needs {in_words(needed)} and may take {in_words(limit)}. Allow more (--memory), use "
+            "more processes, or one, which streams"
         )
-        return again.take(index, mean=mean, scale=scale)
-
-    return OwnRows(y, stream.features, stream.labels, stream.name, digest.hexdigest(), take)
-
-
-def _digest(features: tuple[str, ...], labels: tuple[str, str]) -> Any:
-    return hashlib.sha256(repr((features, labels)).encode())
 
 
 @contextmanager

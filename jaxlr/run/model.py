@@ -9,12 +9,13 @@ import numpy as np
 
 from jaxlr import batch
 from jaxlr.core import Params
+from jaxlr.data import Encoding, Number
 from jaxlr.extras import extra
 from jaxlr.run.folder import MODEL, RunFolderError, is_unfinished
 
 _TENSORS = ("w", "b", "mean", "scale")
 _NAMES = ("features", "labels", "target", "exclude")
-_FORMAT = 1
+_FORMATS = (1, 2)  # the second has an encoding
 _ROWS_AT_A_TIME = 65_536
 
 
@@ -24,6 +25,8 @@ class Model(NamedTuple):
     ``w`` (d,) and ``b`` () take features as they came; ``mean`` (d,) and ``scale`` (d,) are
     those of the training rows, by which the features were standardised while training.
     ``target`` and ``exclude`` are the columns of the training file that are no features.
+    ``encoding`` tells how the columns of a source become the features; it is None where the data
+    was no file, and in models of earlier versions, whose columns are the features.
     """
 
     w: np.ndarray
@@ -34,6 +37,7 @@ class Model(NamedTuple):
     labels: tuple[str, str]
     target: str | None = None
     exclude: tuple[str, ...] = ()
+    encoding: Encoding | None = None
 
     @classmethod
     def from_standardized(
@@ -45,6 +49,7 @@ class Model(NamedTuple):
         labels: tuple[str, str],
         target: str | None = None,
         exclude: tuple[str, ...] = (),
+        encoding: Encoding | None = None,
     ) -> "Model":
         """Fold mean and scale into the parameters: ``w . (x - mean) / scale + b``.
 
@@ -55,13 +60,13 @@ class Model(NamedTuple):
         params : Params
             For standardised features: ``w`` (d,) and ``b`` ().
         mean, scale : ndarray, shape (d,)
-        features, labels, target, exclude
-            Names, as the class has them.
+        features, labels, target, exclude, encoding
+            As the class has them.
         """
         mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
         w = np.asarray(params.w, np.float64) / scale
         b = np.asarray(params.b, np.float64) - w @ mean
-        return cls(w, b, mean, scale, features, labels, target, exclude)
+        return cls(w, b, mean, scale, features, labels, target, exclude, encoding)
 
     def standardized(self) -> tuple[np.ndarray, float]:
         """Parameters for ``(x - mean) / scale``, as training had them: w (d,) and b."""
@@ -98,8 +103,18 @@ class Model(NamedTuple):
             from safetensors.numpy import save
         tensors = {name: np.asarray(getattr(self, name)) for name in _TENSORS}
         # In one entry: safetensors writes several in no fixed order, and a model has fixed bytes.
-        names = {name: getattr(self, name) for name in _NAMES}
-        return save(tensors, metadata={"jaxlr": json.dumps({"format": _FORMAT, **names})})
+        names: dict[str, Any] = {"format": _FORMATS[0]}
+        names |= {name: getattr(self, name) for name in _NAMES}
+        if self.encoding is not None:
+            names |= {"format": _FORMATS[1], "encoding": self.encoding.to_json()}
+        return save(tensors, metadata={"jaxlr": json.dumps(names)})
+
+    def reading(self) -> Encoding:
+        """Tell how a source is read, also without an encoding: each feature is a column then."""
+        if self.encoding is not None:
+            return self.encoding
+        numbers = tuple(Number(name) for name in self.features)
+        return Encoding(numbers, target=self.target, exclude=self.exclude)
 
     @classmethod
     def load(cls, run: str | Path) -> "Model":
@@ -135,17 +150,35 @@ class Model(NamedTuple):
                 raise ValueError(f"{name} is not finite")
         if not (self.scale > 0).all():
             raise ValueError("scale is not above 0")
+        check_encoding(self)
         return self
+
+
+def check_encoding(model: Model) -> None:
+    """Raise ValueError where a model has the encoding of another one."""
+    found = model.encoding
+    if found is None:
+        return
+    if found.features != model.features:
+        raise ValueError("its encoding makes other features than it has")
+    if found.labels is None or found.labels.names != model.labels:
+        raise ValueError("its encoding has other labels than it has")
 
 
 def _checked_names(names: Any) -> dict[str, Any]:
     """Names out of the metadata of a file, which anyone may have written."""
-    if names["format"] != _FORMAT:
-        raise ValueError(f"format {names['format']!r}, and this jaxlr reads {_FORMAT}")
+    if names["format"] not in _FORMATS:
+        known = " and ".join(map(str, _FORMATS))
+        raise ValueError(f"format {names['format']!r}, and this jaxlr reads {known}")
     lists = {name: names[name] for name in ("features", "labels", "exclude")}
     texts = [names["target"] or "", *(text for value in lists.values() for text in value)]
     if not all(isinstance(v, list) for v in lists.values()) or len(names["labels"]) != 2:
         raise ValueError("features, labels (2 of them) and exclude are not lists")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a name is no text")
-    return {"target": names["target"], **{name: tuple(v) for name, v in lists.items()}}
+    encoding = Encoding.from_json(names["encoding"]) if names["format"] == _FORMATS[1] else None
+    return {
+        "target": names["target"],
+        "encoding": encoding,
+        **{name: tuple(v) for name, v in lists.items()},
+    }

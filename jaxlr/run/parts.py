@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlr import data, shard
+from jaxlr import batch, data, shard
 from jaxlr.core import Params
-from jaxlr.data import Dataset
+from jaxlr.data import DataError, Dataset, Stream
 from jaxlr.run.config import RunConfig
-from jaxlr.run.hosts import load_own
 from jaxlr.run.model import Model
+from jaxlr.run.scoring import evaluate
 
 # Rows are split over devices only where each gets this much of X: a sum over the devices of a CPU
 # costs 0.3 ms, and with it smaller shares take longer than one device with all rows.
 _BYTES_PER_DEVICE = 1 << 22
+ROWS_CHECKED = 256  # on which the gradient is judged
 
 
 class Parts(NamedTuple):
@@ -34,15 +35,29 @@ class Parts(NamedTuple):
     def model(self, params: Params, config: RunConfig) -> Model:
         """Make the model of raw features out of parameters for these."""
         rows = self.train
-        return Model.from_standardized(
-            params,
-            self.mean,
-            self.scale,
-            rows.features,
-            rows.labels,
-            config.target,
-            config.exclude,
-        )
+        return model_of(params, self.mean, self.scale, rows, config)
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.train.X.shape[1]
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are validation rows."""
+        return self.validation is not None
+
+    def sample(self, rng: np.random.Generator) -> Dataset:
+        """Take some of the training rows."""
+        m = len(self.train.y)
+        return self.train.rows(np.sort(rng.choice(m, min(m, ROWS_CHECKED), replace=False)))
+
+    def evaluate(self, params: Params) -> dict[str, Any]:
+        """Say how good parameters are on each part."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: None if rows is None else evaluate(params, rows) for name, rows in parts.items()
+        }
 
     def sizes(self) -> dict[str, int]:
         """Rows in each part there is."""
@@ -52,16 +67,20 @@ class Parts(NamedTuple):
         }
 
 
-def load(config: RunConfig) -> Dataset:
-    """All rows, in float64: a large offset must not eat a column before it is standardised."""
-    if shard.host_count() > 1:
-        return load_own(config)
-    return data.load(
-        config.data,
-        target=config.target,
-        exclude=config.exclude,
-        positive=config.positive,
-        dtype=np.float64,
+def model_of(
+    params: Params, mean: np.ndarray, scale: np.ndarray, rows: Dataset | Stream, config: RunConfig
+) -> Model:
+    """Make the model of raw features out of parameters for standardised ones."""
+    read = rows.encoding
+    return Model.from_standardized(
+        params,
+        mean,
+        scale,
+        rows.features,
+        rows.labels,
+        config.target if read is None else read.target,
+        config.exclude if read is None else read.exclude,
+        read,
     )
 
 
@@ -84,7 +103,10 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
     def part(index: np.ndarray) -> Dataset:
-        return rows.rows(index, mean=mean, scale=scale, dtype=config.features_dtype)
+        found = rows.rows(index, mean=mean, scale=scale, dtype=config.features_dtype)
+        if found.weight is not None:  # those of one of several processes may all be 0
+            check_weights(shard.gather(found.weight.max()), rows.name)
+        return found
 
     return Parts(
         train=part(train),
@@ -93,6 +115,14 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
         mean=mean,
         scale=scale,
     )
+
+
+def check_weights(weights: np.ndarray, name: str) -> None:
+    """Refuse weights that are all 0, or beyond the range that sums of rows keep."""
+    try:
+        batch.check_largest(weights)
+    except ValueError as error:
+        raise DataError(f"{name}: in one of the parts of the rows, {error}") from error
 
 
 def describe(rows: Dataset) -> str:
@@ -106,13 +136,6 @@ def describe(rows: Dataset) -> str:
     between = f", {soft} soft labels between them" if soft else ""
     size = f"{len(rows.y)} rows x {len(rows.features)} features"
     return f"data: {rows.name}, {size}; {labels}{between}"
-
-
-def read(config: RunConfig, tell: Callable[[str], None]) -> Dataset:
-    """Load the rows, telling what there is."""
-    rows = load(config)
-    tell(describe(rows))
-    return rows
 
 
 def prepare(
@@ -137,7 +160,8 @@ def devices_for(rows: Dataset) -> list[Any]:
 def place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Put X, y and, where rows were filled up, weights on the devices."""
     if shard.host_count() > 1:
-        return shard.join_rows(rows.X, rows.y, None, devices)
+        return shard.join_rows(rows.X, rows.y, rows.weight, devices)
     if len(devices) == 1:
-        return jax.device_put(rows.X), jax.device_put(rows.y), None
-    return shard.split_rows(rows.X, rows.y, devices=devices)
+        s = None if rows.weight is None else jax.device_put(rows.weight)
+        return jax.device_put(rows.X), jax.device_put(rows.y), s
+    return shard.split_rows(rows.X, rows.y, rows.weight, devices=devices)

@@ -28,7 +28,12 @@ def settle(config: Config) -> tuple[Config, Path]:
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     if shard.host_index() == 0:
         folder.check_free(target, overwrite=config.overwrite)
-    return dataclasses.replace(config, data=data.absolute(config.data)), target
+    beside = {  # labels and weights of an npy file lie in files of their own
+        name: data.absolute(path)
+        for name, path in (("target", config.target), ("weight", config.weight))
+        if path is not None and path.lower().endswith(".npy")
+    }
+    return dataclasses.replace(config, data=data.absolute(config.data), **beside), target
 
 
 def write(

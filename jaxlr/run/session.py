@@ -1,6 +1,8 @@
 """One sitting at a training run: from the first step, or from a checkpoint, to the end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +13,20 @@ import numpy as np
 from jaxlr import core, shard
 from jaxlr.check import Report
 from jaxlr.core import Params
-from jaxlr.data import Dataset
+from jaxlr.data import Stream
 from jaxlr.run.checkpoint import Checkpoint, Checkpoints, require_orbax
 from jaxlr.run.config import TrainConfig
-from jaxlr.run.crosscheck import check_gradient_at
+from jaxlr.run.crosscheck import check_gradient_at, odd_point
 from jaxlr.run.events import Events, require_tensorboard
 from jaxlr.run.fingerprint import fingerprint
 from jaxlr.run.folder import EVENTS, METRICS
+from jaxlr.run.hosts import OwnRows
 from jaxlr.run.keeper import Callback, Keeper
 from jaxlr.run.metrics import Metrics
-from jaxlr.run.parts import Parts, devices_for, place, prepare, read
+from jaxlr.run.parts import Parts, devices_for, place, prepare
 from jaxlr.run.result import Run, finish
+from jaxlr.run.rows import open_rows
+from jaxlr.run.streamed import StreamedParts, step_rows, survey
 from jaxlr.run.summary import facts
 from jaxlr.train import (
     Best,
@@ -32,11 +37,11 @@ from jaxlr.train import (
     TrainState,
     first_state,
     train,
+    train_stream,
 )
 
-_ROWS_CHECKED = 256
 INTERRUPTED = "interrupted"
-_KEYS = "threefry2x32"  # said, so that no setting of JAX changes the order of the rows
+KEYS = "threefry2x32"  # said, so that no setting of JAX changes the order of the rows
 Tell = Callable[[str], None]
 
 
@@ -52,7 +57,7 @@ class Task(NamedTuple):
     """A training, ready for its first step: its rows, checked, and the devices for them."""
 
     config: TrainConfig
-    parts: Parts
+    parts: Parts | StreamedParts
     optimizer: Optimizer
     gradient_check: str
     devices: Sequence[Any]
@@ -70,15 +75,15 @@ class Task(NamedTuple):
 
     def beginning(self) -> Checkpoint:
         """Return what there is before the first step."""
-        rows, key = self.parts.train, jax.random.key(self.config.seed, impl=_KEYS)
-        params = core.zeros(rows.X.shape[1], rows.y.dtype)
+        key = jax.random.key(self.config.seed, impl=KEYS)
+        params = core.zeros(self.parts.d, self.config.params_dtype)
         state = first_state(params, self.optimizer)
         return Checkpoint(state, np.asarray(jax.random.key_data(key)))
 
     def pattern(self) -> Checkpoint:
         """Return a checkpoint with the shapes and types that those of this run have."""
         beginning = self.beginning()
-        if self.parts.validation is None:
+        if not self.parts.has_validation:
             return beginning
         best = Best(beginning.state.params, 0, 0.0, 0)
         return beginning._replace(state=beginning.state._replace(best=best))
@@ -89,24 +94,42 @@ def prepare_training(config: TrainConfig, tell: Tell) -> Task:
     require_orbax()
     if config.tensorboard:
         require_tensorboard()
-    rows = read(config, tell)
-    parts = prepare(rows, config, tell, validation_fraction=config.validation_fraction)
-    report = _check_sample(parts.train, config)
+    parts, found = _parts(config, tell)
+    report = _check_sample(parts, config)
     tell(f"gradient check: {report.summary()}")
     if not report:
         raise GradientCheckError(report)
-    # A mini-batch is small, and its rows lie anywhere.
-    devices = shard.devices_of_hosts(1) if config.batch_size else devices_for(parts.train)
-    optimizer = config.make_optimizer()
-    return Task(config, parts, optimizer, report.summary(), devices, fingerprint(rows))
+    return Task(
+        config, parts, config.make_optimizer(), report.summary(), _devices(parts, config), found
+    )
+
+
+def _parts(config: TrainConfig, tell: Tell) -> tuple[Parts | StreamedParts, dict[str, Any]]:
+    """Open the rows and part them; return their fingerprint too."""
+    rows, share = open_rows(config, tell), config.validation_fraction
+    if isinstance(rows, Stream):
+        streamed = survey(rows, config, tell, validation_fraction=share)
+        return streamed, streamed.fingerprint
+    found = rows.fingerprint() if isinstance(rows, OwnRows) else fingerprint(rows)
+    return prepare(rows, config, tell, validation_fraction=share), found
+
+
+def _devices(parts: Parts | StreamedParts, config: TrainConfig) -> Sequence[Any]:
+    """Devices to train on: one of each process, where rows are few at a time or lie anywhere."""
+    if config.batch_size or isinstance(parts, StreamedParts):
+        return shard.devices_of_hosts(1)
+    return devices_for(parts.train)
 
 
 def carry_out(task: Task, folder: Path, begin: Checkpoint, callback: Callback | None) -> Run:
     """Train from ``begin`` on, and finish the run folder."""
     config, checkpoints = task.config, Checkpoints(folder)
     events = Events(folder / EVENTS, begin.state.step) if config.tensorboard else None
-    try:
-        go_on = _on_rows(task, begin.key)
+    with ExitStack() as stack:
+        stack.callback(checkpoints.close)
+        if events:
+            stack.callback(events.close)
+        go_on = stack.enter_context(_on_rows(task, begin.key))
         begin = _with_first_validation(begin, go_on)
         metrics = Metrics(
             folder / METRICS,
@@ -118,10 +141,6 @@ def carry_out(task: Task, folder: Path, begin: Checkpoint, callback: Callback | 
         keeper = Keeper(config, metrics, checkpoints, begin, callback)
         params, outcome = _outcome(lambda: go_on(begin.state, config.steps, keeper), keeper)
         metrics.close()
-    finally:
-        checkpoints.close()
-        if events:
-            events.close()
     summary = {
         **outcome,
         "seconds": round(keeper.seconds(), 3),
@@ -131,24 +150,43 @@ def carry_out(task: Task, folder: Path, begin: Checkpoint, callback: Callback | 
     return finish(folder, task.parts.model(params, config), summary)
 
 
-def _on_rows(task: Task, key: np.ndarray) -> Callable[..., Result]:
-    """`train` on the rows of a task, from a state on, to so many steps."""
-    config, held_out = task.config, task.parts.validation
-    X, y, s = place(task.parts.train, task.devices)
+@contextmanager
+def _on_rows(task: Task, key: np.ndarray) -> Iterator[Callable[..., Result]]:
+    """`train` or `train_stream` on the rows of a task, from a state on, to so many steps."""
+    config, parts = task.config, task.parts
     settings = {
-        "sample_weight": s,
-        "batch_size": config.batch_size,
         "l2": config.l2,
-        "key": jax.random.wrap_key_data(jnp.asarray(key), impl=_KEYS),
-        "validation": None if held_out is None else place(held_out, task.devices),
         "validate_every": config.validate_every,
         "patience": config.patience,
     }
+    if isinstance(parts, StreamedParts):
+        validation = parts.loss_at if parts.has_validation else None
+        with step_rows(parts, config.batch_size, config.seed) as rows:
+            yield partial(
+                _go_on, train_stream, task, (rows,), {**settings, "validation": validation}
+            )
+        return
+    X, y, s = place(parts.train, task.devices)
+    held_out = parts.validation
+    settings |= {
+        "sample_weight": s,
+        "batch_size": config.batch_size,
+        "key": jax.random.wrap_key_data(jnp.asarray(key), impl=KEYS),
+        "validation": None if held_out is None else place(held_out, task.devices),
+    }
+    yield partial(_go_on, train, task, (X, y), settings)
 
-    def go_on(state: TrainState, steps: int, callback: Callback | None = None) -> Result:
-        return train(state, X, y, task.optimizer, steps=steps, callback=callback, **settings)
 
-    return go_on
+def _go_on(
+    loop: Callable[..., Result],
+    task: Task,
+    rows: tuple[Any, ...],
+    settings: dict[str, Any],
+    state: TrainState,
+    steps: int,
+    callback: Callback | None = None,
+) -> Result:
+    return loop(state, *rows, task.optimizer, steps=steps, callback=callback, **settings)
 
 
 def _with_first_validation(begin: Checkpoint, go_on: Callable[..., Result]) -> Checkpoint:
@@ -178,12 +216,7 @@ def _outcome(run: Callable[[], Result], keeper: Keeper) -> tuple[Params, dict[st
     return jax.device_get(result.params), facts
 
 
-def _check_sample(rows: Dataset, config: TrainConfig) -> Report:
+def _check_sample(parts: Parts | StreamedParts, config: TrainConfig) -> Report:
     """Judge the gradient on a sample of the rows, at a point where nothing is zero."""
-    m, d = rows.X.shape
     rng = np.random.default_rng(config.seed)
-    index = np.sort(rng.choice(m, min(m, _ROWS_CHECKED), replace=False))
-    w = rng.standard_normal(d) / np.sqrt(d)
-    params = Params(jnp.asarray(w, rows.y.dtype), jnp.asarray(0.5, rows.y.dtype))
-    X, y = jax.device_put(rows.X[index].astype(rows.y.dtype)), jax.device_put(rows.y[index])
-    return check_gradient_at(params, X, y, l2=config.l2)
+    return check_gradient_at(*odd_point(parts.sample(rng), rng), l2=config.l2)

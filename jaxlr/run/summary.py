@@ -7,49 +7,24 @@ from importlib.metadata import version
 from typing import Any
 
 import jax
-import numpy as np
 
-from jaxlr import batch, shard
+from jaxlr import shard
 from jaxlr.core import Params
-from jaxlr.data import Dataset
-from jaxlr.extras import extra
 from jaxlr.run.parts import Parts
+from jaxlr.run.streamed import StreamedParts
 
 
-def evaluate(params: Params, rows: Dataset) -> dict[str, float | None]:
-    """Loss (nats), accuracy, area under the ROC curve and Brier score of a model on rows.
-
-    With soft labels, accuracy and the area are None; so is the area with one label only.
-    """
-    with extra("data"):
-        from sklearn.metrics import roc_auc_score
-    a = shard.join(np.asarray(batch.probabilities(params, rows.X), np.float64))
-    y = shard.join(rows.y.astype(np.float64))
-    loss = float(batch.loss(params, rows.X, rows.y))
-    if len(y) > len(rows.y):  # the others are on other processes
-        loss = float(shard.add_up(loss * len(rows.y))) / len(y)
-    hard = bool(np.isin(y, (0, 1)).all())
-    both = hard and 0 < y.mean() < 1
-    return {
-        "loss": loss,
-        "accuracy": float(np.mean((a >= 0.5) == y)) if hard else None,
-        "roc_auc": float(roc_auc_score(y, a)) if both else None,
-        "brier": float(np.mean((a - y) ** 2)),
-    }
-
-
-def facts(params: Params, parts: Parts, devices: Sequence[Any]) -> dict[str, Any]:
+def facts(params: Params, parts: Parts | StreamedParts, devices: Sequence[Any]) -> dict[str, Any]:
     """Return what every summary says: how good the model is, of which rows, computed on what."""
-    rows = parts.train
-    held_out = {"validation": parts.validation, "test": parts.test}
+    rows = parts.train if isinstance(parts, Parts) else parts.stream
     return {
-        "train": evaluate(params, rows),
-        **{name: None if v is None else evaluate(params, v) for name, v in held_out.items()},
+        **parts.evaluate(params),
         "data": {
             "name": rows.name,
             "rows": parts.sizes(),
             "features": len(rows.features),
             "labels": list(rows.labels),
+            "streamed": isinstance(parts, StreamedParts),
         },
         "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
         "device": devices[0].device_kind,

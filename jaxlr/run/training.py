@@ -45,6 +45,15 @@ def run_training(
     batches. Sums are then rounded in another order, so that a model has the same bytes again on
     as many devices; ``summary["devices"]`` says on how many.
 
+    Rows that need more memory than ``config.memory`` are streamed. Before the first step the file
+    is then read twice, to learn its columns and to take the fingerprint and the moments of the
+    training rows; each step with full batches reads it once, and so does each validation; an epoch
+    of mini-batches, a window of the rows at a time, reads it about once where the chunks of a
+    window are larger than the file's row groups. Which rows are held out depends on the seed and
+    the number of a row alone; labels are not looked at. The area under the ROC curve keeps the
+    scores of all rows: where they need more than ``memory``, it is None. Weights count in the
+    losses and in the metrics; means and deviations of columns are those of the rows as they are.
+
     The folder is there from the first step on, with metrics that grow and, every few minutes, a
     checkpoint; the model and the summary come at the end. `resume_training` goes on where a run
     was killed.

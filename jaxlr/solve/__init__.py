@@ -5,6 +5,7 @@ from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
 from jaxlr.solve.rows import check_settings
+from jaxlr.solve.stream import RowBlock, RowStream, fit_stream
 from jaxlr.solve.validation import CrossValidation, Score, cross_validate, draw_folds
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "FitHistory",
     "FitStatus",
     "Fits",
+    "RowBlock",
+    "RowStream",
     "Score",
     "bootstrap",
     "check_settings",
@@ -22,4 +25,5 @@ __all__ = [
     "draw_folds",
     "fit",
     "fit_many",
+    "fit_stream",
 ]

@@ -9,13 +9,13 @@ from jaxlr.batch import View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Fit, FitHistory
 from jaxlr.solve.rows import (
     check_not_traced,
     check_settings,
-    measure,
     start,
     take_penalties,
     take_rows,
@@ -100,17 +100,29 @@ def fit(
         scaling, typical, reads = measure(rows, intercept=fit_intercept)
         mesh, penalty = shard.mesh_of(rows.X), take_penalties(l2, 1)
         objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
-        u = start(init, 1, scaling, rows)
-        chosen = choose_method(method, u.shape[1])
-        state = solve(
-            objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
-        )
-        if init is not None and state.stuck.any():  # from where no way leads down
-            u = start(None, 1, scaling, rows)
-            state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
-        if not np.isfinite(state.J).all():
-            batch.check_features(rows.X)  # says where X is not finite
-        certificate = certify(objective, state, chosen, tol, clock)[0]
-        w, b = objective.scaling.to_raw(state.u)
-        history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))
-        return Fit(Params(w[0], b[0]), certificate, history, objective, state.u[0])
+        return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)
+
+
+def minimise(
+    objective: Objective,
+    init: Params | None,
+    *,
+    method: Method,
+    tol: float,
+    max_steps: int,
+    clock: Clock,
+) -> Fit:
+    """Take the one model of an objective to its optimum, and certify it."""
+    scaling, rows = objective.scaling, objective.rows
+    u = start(init, 1, scaling, rows)
+    chosen = choose_method(method, u.shape[1])
+    state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None)
+    if init is not None and state.stuck.any():  # from where no way leads down
+        u = start(None, 1, scaling, rows)
+        state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
+    if not np.isfinite(state.J).all():
+        batch.check_features(rows.X)  # says where X is not finite
+    certificate = certify(objective, state, chosen, tol, clock)[0]
+    w, b = scaling.to_raw(state.u)
+    history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))
+    return Fit(Params(w[0], b[0]), certificate, history, objective, state.u[0])

@@ -14,13 +14,13 @@ from jaxlr.batch import Rows, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective, power_of_two
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
     check_not_traced,
     check_settings,
-    measure,
     start,
     take_data_sets,
     take_many_rows,

@@ -3,8 +3,9 @@
 The rows stay on their devices; the few numbers that come back are float64, on the host.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -108,7 +109,7 @@ class Objective:
         Computed in float64 where ``wide``, else in the type of X.
         """
         total = self._gradient_sums(u, lanes, sample, np.float64 if wide else self.narrow)
-        self.reads += sample.share
+        self._count(sample.share)
         return self._penalized(total, u, lanes)
 
     def values_and_curvature(self, u: np.ndarray, lanes: np.ndarray) -> tuple[Values, np.ndarray]:
@@ -116,7 +117,7 @@ class Objective:
         models = self._models(u, lanes, np.float64)
         center, scale = self.scaling.center[0], self.scaling.scale[0]
         total, bend = batch.gradient_and_curvature(models, self.rows, center, scale, mesh=self.mesh)
-        self.reads += 1
+        self._count(1)
         total, bend = jax.tree.map(lambda v: np.asarray(v)[: len(lanes)], (total, bend))
         return self._penalized(total, u, lanes), self._with_penalty(bend, lanes)
 
@@ -137,7 +138,7 @@ class Objective:
         )
         way = total(sums, self.rows.X, self.size * d * K, most=K)
         way = jax.tree.map(lambda v: v[:K], way)
-        self.reads += way.turns.max() if self.apart else way.turns.sum()
+        self._count(way.turns.max() if self.apart else way.turns.sum())
         return way
 
     def _penalized(self, total: Any, u: np.ndarray, lanes: np.ndarray) -> Values:
@@ -161,7 +162,7 @@ class Objective:
         With ``of="slope"``, the second moment of the rows' gradients instead, without penalty.
         """
         bend = self._curvature(u, lanes, sample, np.float64 if wide else self.narrow, of)
-        self.reads += sample.share
+        self._count(sample.share)
         return self._with_penalty(bend, lanes) if of == "loss" else self._mean(bend), bend.s
 
     def diagonal(self, lanes: np.ndarray) -> np.ndarray:
@@ -170,12 +171,19 @@ class Objective:
 
     def sides(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weight of the rows that direction v (k, p) takes to their label's side, and away (k,)."""
-        self.reads += 1
+        self._count(1)
         return self._side_sums(v, lanes)
+
+    def _count(self, reads: float) -> None:
+        """Note how often X was read."""
+        self.reads += reads
 
     def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         models = self._models(u, lanes, dtype)
-        sums = partial(batch.gradient_sums, models, self.rows, sample.numbers)
+
+        def sums(rows: Rows, **where: Any) -> Any:
+            return batch.gradient_sums(models, rows, sample.numbers, **where)
+
         return self._total(sums, lanes, sample, self.d)
 
     def _curvature(
@@ -183,21 +191,35 @@ class Objective:
     ) -> Any:
         models = self._models(u, lanes, dtype)
         center, scale = (v[0].astype(dtype) for v in self.scaling[:2])
-        sums = partial(
-            batch.curvature_sums, models, self.rows, sample.numbers, center, scale, of=of
-        )
-        return self._total(sums, lanes, sample, (self.d) ** 2)
+
+        def sums(rows: Rows, **where: Any) -> Any:
+            return batch.curvature_sums(models, rows, sample.numbers, center, scale, of=of, **where)
+
+        return self._total(sums, lanes, sample, self.d**2)
 
     def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         models = self._models(v, lanes, np.float64)
-        sums = partial(batch.side_sums, models, self.rows)
+
+        def sums(rows: Rows, **where: Any) -> Any:
+            return batch.side_sums(models, rows, **where)
+
         return self._total(sums, lanes, ALL, self.d)
 
     def _total(self, sums: Callable[..., Any], lanes: np.ndarray, sample: Sample, work: int) -> Any:
         """Sum rows for the models ``lanes``, in float64; ``work`` is that of a row of one."""
-        work *= len(lanes) * int(self.n * sample.share)
-        found = total(partial(sums, mesh=self.mesh), self.rows.X, work)
+
+        def of_piece(rows: Rows) -> Any:
+            m = len(rows.X) if sample.numbers is None else len(sample.numbers)
+            of_rows = partial(sums, rows, mesh=self.mesh)
+            return total(of_rows, rows.X, work * len(lanes) * m)
+
+        with closing(self._pieces(sample)) as pieces:  # at once, also where a sum fails
+            found = reduce(partial(jax.tree.map, np.add), map(of_piece, pieces))
         return jax.tree.map(lambda v: v[: len(lanes)], found)
+
+    def _pieces(self, sample: Sample) -> Generator[Rows]:
+        """Give the rows that ``sample.numbers`` are of; where these are all, in pieces maybe."""
+        yield self.rows
 
     def _models(self, u: np.ndarray, lanes: np.ndarray, dtype: type) -> Models:
         """Models ``lanes`` at u, in raw parameters; repeated to a power of two, to compile less."""

@@ -39,7 +39,8 @@ class Certificate(NamedTuple):
     steps : int
         Steps taken, those on samples of the rows included.
     reads : float
-        How often X was read from end to end; a sample of the rows counts by its share.
+        How often X was read from end to end; a sample of the rows counts by its share. Of
+        `fit_stream`, how often the file was read.
     method : str
         "newton" or "lbfgs".
     compile_seconds, run_seconds : float

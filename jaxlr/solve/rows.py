@@ -1,27 +1,18 @@
 """What the solver is given, checked and put in its place."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
 from jaxlr.batch import Rows
 from jaxlr.core import Params
-from jaxlr.solve.objective import draw
-from jaxlr.solve.scaling import Scaling, is_constant
-from jaxlr.solve.totals import total
-
-_ROWS_MEASURED = 4096  # for the means and deviations of the features
-_ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
-_LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
-_LARGEST = 1e150
+from jaxlr.solve.scaling import Scaling
 
 
 def check_settings(tol: float, max_steps: int, method: str = "auto") -> None:
@@ -145,90 +136,6 @@ def take_penalties(l2: ArrayLike, K: int) -> np.ndarray:
     if not (np.isfinite(l2) & (l2 >= 0)).all():
         raise ValueError(f"l2 is {l2}: it must be finite and at least 0")
     return np.broadcast_to(l2, (K,))
-
-
-class Measured(NamedTuple):
-    """Scales of the features, whether a sample of the rows is like all of them, and reads of X."""
-
-    scaling: Scaling
-    typical: bool
-    reads: float
-
-
-def measure(rows: Rows, *, intercept: bool) -> Measured:
-    """Measure the scales of the features: on a few rows, or on all where few do not show them.
-
-    Few rows do not show a column that differs from its mean in a few rows only, a label or a
-    weight that most rows do not have.
-    """
-    few = draw(len(rows.X), _ROWS_MEASURED).numbers
-    X = shard.on_host(rows.X, few).astype(np.float64)
-    weight = np.ones(len(X))
-    if rows.s is not None and rows.s.ndim == 1:
-        s = shard.on_host(rows.s, few).astype(np.float64)
-        weight = s if s.any() else weight
-    scaling = Scaling.of(X[None], weight[None], intercept=intercept)
-    if few is None:
-        return Measured(_checked(scaling), typical=True, reads=1.0)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        fourth = np.mean(np.square(np.square(scaling.standardize(X))), axis=0)
-        seen = len(X) / fourth  # about as many rows make up the deviation of a column
-    constant = np.ptp(X, axis=0) == 0
-    seen[constant] = 0
-    reads, spread = len(X) / len(rows.X), _is_spread(rows.s)
-    if constant.any() or not (seen >= _ROWS_SEEN).all() or not spread:
-        scaling, constant = _measure_all(rows, scaling)
-        reads += 1
-    typical = bool((constant | (seen >= _ROWS_SEEN)).all())
-    typical = typical and spread and _has_labels(rows.y)
-    return Measured(_checked(scaling), typical, reads)
-
-
-def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
-    """Measure all rows, and say which columns are constant."""
-    s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
-    first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
-    sums = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
-    weight, off, square = total(sums, rows.X, rows.X.size)
-    mean = off / weight
-    center = first + mean if scaling.intercept else first
-    variance = square / weight - (mean**2 if scaling.intercept else 0)
-    deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
-    constant = is_constant(deviation, size)
-    scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
-    return Scaling(center[None], scale[None], scaling.intercept), constant
-
-
-def _is_spread(s: Array | None) -> bool:
-    """Whether the weights are spread over many of the rows."""
-    if s is None or s.ndim == 2:
-        return True
-    weight = shard.own_rows(s).astype(np.float64)
-    over = shard.gather if shard.is_elsewhere(s) else np.atleast_2d
-    weight = weight / over(weight.max()).max()
-    count, once, squared = over(np.array([len(weight), weight.sum(), np.sum(weight**2)])).sum(0)
-    return bool(once**2 >= 0.1 * count * squared)
-
-
-def _has_labels(y: Array) -> bool:
-    """Whether a sample of the rows has all labels."""
-    labels = shard.on_host(y)
-    if labels.ndim == 2 or ((labels >= 0) & (labels <= 1)).all():
-        share = labels.mean(axis=0, dtype=np.float64)
-        least = np.min(np.minimum(share, 1 - share))
-    else:
-        least = np.unique(labels, return_counts=True)[1].min() / len(labels)
-    return bool(least >= _LEAST_SHARE)
-
-
-def _checked(scaling: Scaling) -> Scaling:
-    scale = scaling.scale[0]
-    for j in np.flatnonzero(~((scale < _LARGEST) & (scale > 1 / _LARGEST))):
-        raise ValueError(
-            f"X is not finite in column {j}, or so large or small that its squares over- or "
-            "underflow: impute, drop or rescale it"
-        )
-    return scaling
 
 
 def start(init: Params | None, K: int, scaling: Scaling, rows: Rows) -> np.ndarray:

@@ -7,16 +7,14 @@ step out of the gradient.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
-from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from jaxlr import batch, shard
+from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.train.optimizer import Optimizer, State, as_optimizer
 from jaxlr.train.record import (
@@ -27,11 +25,12 @@ from jaxlr.train.record import (
     Status,
     ValidationRows,
     check_count,
+    loss_on,
 )
+from jaxlr.train.rows import Batches, InMemory
 from jaxlr.train.state import TrainState, check_state, first_state
 
-_NO_ROW = -1  # fills the last mini-batch of an epoch
-_LOOK_EVERY = 100  # steps between two looks at the losses, each of which waits for the device
+LOOK_EVERY = 100  # steps between two looks at the losses, each of which waits for the device
 
 
 def train(
@@ -109,28 +108,47 @@ def train(
     batches = None
     if batch_size is not None:
         check_count("batch_size", batch_size)
-        batches = _Batches(X, s, batch_size, jax.random.key(0) if key is None else key)
+        batches = Batches(X, s, batch_size, jax.random.key(0) if key is None else key)
     state = check_state(earlier, start, optimizer) if earlier else first_state(start, optimizer)
-    held_out = HeldOut(state, validation, validate_every, patience)
+    look = None if validation is None else loss_on(validation, state.params)
+    held_out = HeldOut(state, look, validate_every, patience)
+    return descend(state, InMemory(X, y, s, batches), optimizer, l2, steps, held_out, callback)
 
-    mesh = shard.mesh_of(X) if batches is None else None
-    # XLA's devices on a CPU share one pool of threads: with several sums over devices under way,
-    # the parts of one can hold all threads while those of another wait for theirs, for good.
-    one_at_a_time = mesh is not None and jax.default_backend() == "cpu"
-    record, n, stopped = Record(state.step), batches.size if batches else len(X), False
+
+class TrainingRows(Protocol):
+    """Rows as the loop asks for them: ``size`` of them a step."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+    def gradient(
+        self, t: int, params: Params, good: Params, l2: ArrayLike
+    ) -> tuple[Array, Params, Array, Params]:
+        """Loss, gradient and its norm in step t; ``good`` follows ``params`` while finite."""
+        ...
+
+
+def descend(
+    state: TrainState,
+    rows: TrainingRows,
+    optimizer: Optimizer,
+    l2: float,
+    steps: int,
+    held_out: HeldOut,
+    callback: Callable[[Progress], bool | None] | None,
+) -> Result:
+    """Take the steps from ``state`` on; the loop of `train` and of `train_stream`."""
+    record, stopped = Record(state.step), False
     while state.step < steps and not stopped and not held_out.is_over():
         t, old = state.step, state.params
-        rows = batches.at(t) if batches else None
-        J, grads, norm, good = _gradient(old, state.good, X, y, s, l2, rows, mesh=mesh)
-        if one_at_a_time:
-            jax.block_until_ready(J)
+        J, grads, norm, good = rows.gradient(t, old, state.good, l2)
         new, after = _update(old, grads, state.optimizer, J, step=optimizer.step)
         record.append(J, norm)
         validation_loss = held_out.look(new, after=t + 1)
         state = TrainState(t + 1, new, good, after, held_out.best)
         if callback:
-            stopped = callback(Progress(t, new, J, norm, validation_loss, n, state))
-        if state.step % _LOOK_EVERY == 0:
+            stopped = callback(Progress(t, new, J, norm, validation_loss, rows.size, state))
+        if state.step % LOOK_EVERY == 0:
             record.raise_if_diverged(good, held_out)
 
     record.raise_if_diverged(state.good, held_out, last=state.params)
@@ -141,29 +159,7 @@ def train(
 
 
 # Gradient and update are compiled apart. Compiled together, XLA would draw a constant learning rate
-# into the sums, and optax's plain step would differ from ours in the last bit.
-
-
-@partial(jax.jit, static_argnames="mesh")
-def _gradient(
-    params: Params,
-    good: Params,
-    X: Array,
-    y: Array,
-    s: Array | None,
-    l2: ArrayLike,
-    rows: tuple[Array, Array] | None,
-    *,
-    mesh: Mesh | None,
-) -> tuple[Array, Params, Array, Params]:
-    """Loss, gradient and its norm; ``good`` follows ``params`` while they are finite."""
-    if rows is not None:
-        X, y, s = _take(X, y, s, *rows)
-    J, grads = batch.objective(params, X, y, s, l2, mesh=mesh)
-    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g.astype(J.dtype))) for g in grads))
-    finite = jnp.isfinite(J) & jnp.isfinite(norm)
-    good = jax.tree.map(lambda new, old: jnp.where(finite, new, old), params, good)
-    return J, grads, norm, good
+# into the sums, and optax's plain step would differ from ours in the last bit: see rows.py.
 
 
 @partial(jax.jit, static_argnames="step")
@@ -176,38 +172,3 @@ def _update(
     step: Callable[[Params, Params, State, Array], tuple[Params, State]],
 ) -> tuple[Params, State]:
     return step(params, grads, state, J)
-
-
-def _take(
-    X: Array, y: Array, s: Array | None, order: Array, turn: ArrayLike
-) -> tuple[Array, Array, Array]:
-    """Rows of one mini-batch; where the epoch has no row left, any row with weight 0."""
-    index = order[turn]
-    weight = (index != _NO_ROW).astype(jnp.float32 if s is None else s.dtype)
-    if s is not None:
-        weight = weight * s[index]
-    return X[index], y[index], weight
-
-
-class _Batches:
-    """Order of the rows, epoch by epoch: a shuffle that depends on the key and the epoch alone."""
-
-    def __init__(self, X: Array, s: Array | None, size: int, key: Array) -> None:
-        # A batch of weight 0 has no mean loss; without the rows of weight 0 there is none.
-        self.rows = np.arange(len(X)) if s is None else np.flatnonzero(shard.on_host(s))
-        self.size = min(size, len(self.rows))
-        self.per_epoch = -(-len(self.rows) // self.size)
-        self.key, self.epoch = key, 0
-        self.order = self._shuffled(0)
-
-    def at(self, t: int) -> tuple[Array, int]:
-        epoch, turn = divmod(t, self.per_epoch)
-        if epoch != self.epoch:
-            self.epoch, self.order = epoch, self._shuffled(epoch)
-        return self.order, turn
-
-    def _shuffled(self, epoch: int) -> Array:
-        rows = jax.random.permutation(jax.random.fold_in(self.key, epoch), self.rows)
-        missing = self.per_epoch * self.size - len(rows)
-        rows = jnp.pad(rows, (0, missing), constant_values=_NO_ROW)
-        return rows.reshape(self.per_epoch, self.size)

@@ -1,6 +1,7 @@
 """What a training loop leaves behind: why it stopped, what it saw, what it found best."""
 
 import enum
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from jaxlr.train.state import Best, TrainState
 ValidationRows = (
     tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
 )  # X, y, and sample_weight
+LossAt = Callable[[Params], float]
 
 
 class Status(enum.Enum):
@@ -88,43 +90,58 @@ class DivergedError(ArithmeticError):
         super().__init__(f"{self.why}. The last good parameters are in this error's .params")
 
 
+def loss_on(rows: ValidationRows, params: Params) -> LossAt:
+    """Return the loss (nats), as a function of parameters like ``params``, on rows in memory."""
+    X, y, s = check_validation_rows(rows, params)
+    mesh = shard.mesh_of(X)
+    return lambda params: float(batch.compiled_mean_loss(params, X, y, s, 0.0, mesh=mesh))
+
+
+def check_validation_rows(
+    rows: ValidationRows, params: Params
+) -> tuple[Array, Array, Array | None]:
+    """Return X, y and weights as arrays, for parameters like ``params``."""
+    if len(rows) not in (2, 3):
+        raise ValueError(f"validation has {len(rows)} parts: pass (X, y) or (X, y, sample_weight)")
+    X, y, s = rows if len(rows) == 3 else (*rows, None)
+    return batch.check_rows(params, X, y, s)[1:]
+
+
+def check_validation(validates: bool, every: int, patience: int | None) -> None:
+    """Raise ValueError unless there can be validation so often, with so much patience."""
+    if not validates:
+        if patience is not None:
+            raise ValueError("patience needs validation rows to watch: pass validation")
+        return
+    check_count("validate_every", every)
+    if patience is not None:
+        check_count("patience", patience)
+
+
 class HeldOut:
     """Validation: the loss on held-out rows now and then, and the best parameters so far."""
 
     def __init__(
         self,
         state: TrainState,
-        rows: ValidationRows | None,
+        loss_at: LossAt | None,
         every: int,
         patience: int | None,
     ) -> None:
         self.steps: list[int] = []
         self.losses: list[float] = []
-        self.rows, self.every, self.patience = None, every, patience
-        self.best = None if rows is None else state.best
-        if rows is None:
-            if patience is not None:
-                raise ValueError("patience needs validation=(X, y) to watch")
-            return
-        if len(rows) not in (2, 3):
-            raise ValueError(
-                f"validation has {len(rows)} parts: pass (X, y) or (X, y, sample_weight)"
-            )
-        check_count("validate_every", every)
-        if patience is not None:
-            check_count("patience", patience)
-        X, y, s = rows if len(rows) == 3 else (*rows, None)
-        _, X, y, s = batch.check_rows(state.params, X, y, s)
-        self.rows, self.mesh = (X, y, s), shard.mesh_of(X)
-        if self.best is None:
+        self.loss_at, self.every, self.patience = loss_at, every, patience
+        self.best = None if loss_at is None else state.best
+        check_validation(loss_at is not None, every, patience)
+        if loss_at is not None and self.best is None:
             self.best = Best(state.params, state.step, float("inf"), 0)
             self.look(state.params, after=state.step)
 
     def look(self, params: Params, after: int) -> float | None:
         """Take the loss if it is time to, and keep the parameters if they are the best."""
-        if self.rows is None or self.best is None or after % self.every:
+        if self.loss_at is None or self.best is None or after % self.every:
             return None
-        loss = float(batch.compiled_mean_loss(params, *self.rows, 0.0, mesh=self.mesh))
+        loss = self.loss_at(params)
         self.steps.append(after)
         self.losses.append(loss)
         if loss < self.best.loss:

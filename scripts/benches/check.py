@@ -33,6 +33,7 @@ import numpy as np
 ROWS = 9  # of a sample: more than 8, and no multiple of it
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 SCIPY_RELATIVE = 1e-3
+_KEPT = 20  # faults whose compiled code is kept: code of all would run out of memory maps
 
 Verdict = Literal["passes", "wrong", "refuses"]
 
@@ -178,8 +179,12 @@ Counts = dict[str, dict[Verdict, int]]  # by kind of fault, or by type
 
 def ask_of_faults(judge: Judge, zoo: Any, faults: list[Any]) -> Counts:
     """Verdicts on wrong derivatives in float32 (or what the judge has), by where they show."""
+    import jax
+
     found: Counts = defaultdict(lambda: defaultdict(int))
-    for fault in faults:
+    for number, fault in enumerate(faults):
+        if number % _KEPT == 0:
+            jax.clear_caches()
         found[fault.shows][ask(judge, zoo, fault.species, "float32", 0, fault)] += 1
     return found
 

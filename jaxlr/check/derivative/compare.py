@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlr.check import ulp
 from jaxlr.check.derivative.layout import Layout
-from jaxlr.check.derivative.points import Probe
+from jaxlr.check.derivative.points import ORDINARY, Probe, has_denormals
 from jaxlr.check.derivative.programs import Found, Program, Programs
 from jaxlr.check.derivative.quantities import Quantity
 
@@ -26,6 +26,7 @@ _BY_STEPS = (
 )  # nobody claims that they are accurate
 COARSE = ("bfloat16", "float16")
 _COARSE = 0.25  # of the budget of steps: more, and they would explain everything
+_SHARED = 0.25  # of the budget, of what a leaf as a whole loses in steps: ten standard deviations
 _SMALLEST_NORMAL = {"float16": 2.0**-14}  # its smallest normal number
 
 
@@ -138,6 +139,48 @@ def comparisons(
             if made.bad.any():
                 made = _excused(programs, made, tolerance, dtype, plain, steps)
             yield made
+            if kind == "gradient" and _has_size(programs, made):
+                yield _size(programs, made, tolerance, steps)
+
+
+def _has_size(programs: Programs, made: Comparison) -> bool:
+    """Whether a leaf is also looked at as a whole: where its numbers alone tell little."""
+    place = made.place
+    if place.dtype not in COARSE or place.rows is not None or place.probe.name not in ORDINARY:
+        return False
+    # Equal numbers, and what is computed of equal numbers, are off alike: nothing evens out.
+    given = [place.probe.point.floats[i] for i in programs.layout.moving]
+    apart = all(map(_differ, [made.truth, *(v for v in given if v.size > 1)]))
+    return apart and bool(np.isfinite(made.truth).all())
+
+
+def _differ(v: np.ndarray) -> bool:
+    return v.size > 1 and len(np.unique(abs(v.astype(np.float64)))) > v.size / 2
+
+
+def _size(
+    programs: Programs,
+    made: Comparison,
+    tolerance: Tolerance,
+    steps_of: Callable[[Program], Found],
+) -> Comparison:
+    """Compare the product of a leaf with the direction of the truth, in which rounding evens out.
+
+    In a coarse type the steps of a deep function lose as much of one number as a fault does. All
+    numbers together lose little, unless they share what they lose, which `steps` knows.
+    """
+    size = float(np.linalg.norm(made.truth))
+    along = made.truth / size if size else made.truth
+    with np.errstate(invalid="ignore", over="ignore"):
+        hand = np.array(np.sum(made.hand * along))
+    program = programs.hand if tolerance.accuracy == "steps" else programs.reference
+    lost = size + _SHARED * float(steps_of(program)["size"][made.leaf])
+    eps = float(ml_dtypes.finfo(made.place.dtype).eps)
+    return made._replace(
+        kind="size", name=f"size of {made.name}", hand=hand, truth=np.array(size),
+        allowed=np.array(tolerance.budget * eps * lost + flushed(made.place.dtype) * size),
+        unit=ulp.unit(np.array(size), made.place.dtype),
+    )  # fmt: skip
 
 
 def rounding(tolerance: Tolerance, dtype: str, terms: np.ndarray) -> np.ndarray:
@@ -171,9 +214,10 @@ def _excused(
 
     To the value, and far out, where numbers overflow on the way, to everything: what the reference
     does in the same type, a few times. That a number is none, if it is none by the reference's own
-    autodiff in the same type. To a derivative, what rounding does in the steps of the reference's
-    autodiff in this type: of that, too, people ask no more. To the derivative of a derivative, and
-    to the value, what rounding in their own steps does.
+    autodiff in the same type, or any where a denormal input, taken for 0, makes it none there. To a
+    derivative, what rounding does in the steps of the reference's autodiff in this type: of that,
+    too, people ask no more. To the derivative of a derivative, and to the value, what rounding in
+    their own steps does.
     """
     extreme = made.kind == "value" or made.place.probe.extreme
     lost = tolerance.accuracy != "inputs" and not np.isfinite(made.hand).all()
@@ -183,7 +227,9 @@ def _excused(
             with np.errstate(invalid="ignore", over="ignore"):
                 off = abs(plain - made.truth)
             made = made._replace(allowed=np.fmax(made.allowed, _PLAIN * off))
-        gone = ~np.isfinite(plain) & ~np.isfinite(made.hand)
+        gone = ~np.isfinite(plain)
+        if not has_denormals(made.place.probe.point.floats):  # which XLA takes for 0
+            gone &= ~np.isfinite(made.hand)
         # There is no truth in this type where both are lost.
         made = made._replace(truth=np.where(gone, np.nan, made.truth))
     for program, in_dtype in _forgiving(programs, tolerance, made, dtype):

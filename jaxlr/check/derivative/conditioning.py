@@ -60,9 +60,12 @@ def condition(
     return jax.lax.map(moved, moves)
 
 
-def moves(at: Point) -> np.ndarray:
-    """Relative moves of all numbers of a point: of one leaf alone, then Cauchy's: (turns, size)."""
-    return _moves(tuple(int(np.size(v)) for v in jax.tree.leaves(at)))
+def moves(at: Point, *, elementwise: bool = False) -> np.ndarray:
+    """Relative moves of all numbers of a point: of one leaf alone, then Cauchy's: (turns, size).
+
+    Where nothing is added up, those of one leaf alone say all.
+    """
+    return _moves(tuple(int(np.size(v)) for v in jax.tree.leaves(at)), elementwise)
 
 
 def size_of_terms(found: dict[str, Arrays], at: Point) -> dict[str, list[np.ndarray]]:
@@ -71,18 +74,20 @@ def size_of_terms(found: dict[str, Arrays], at: Point) -> dict[str, list[np.ndar
 
     def estimate(v: Any) -> np.ndarray:
         v = np.asarray(v)
+        moved_alike, drawn = np.nansum(v[:alone], axis=0), v[alone:]
+        if not len(drawn):
+            return moved_alike
         with warnings.catch_warnings():  # where all is NaN, the median is 0
             warnings.simplefilter("ignore", RuntimeWarning)
-            drawn = np.nan_to_num(np.nanmedian(v[alone:], axis=0))
-            return np.maximum(np.nansum(v[:alone], axis=0), drawn)
+            return np.maximum(moved_alike, np.nan_to_num(np.nanmedian(drawn, axis=0)))
 
     return jax.tree.map(estimate, found)
 
 
 @lru_cache(maxsize=2)  # points of one check have the same sizes
-def _moves(sizes: tuple[int, ...]) -> np.ndarray:
+def _moves(sizes: tuple[int, ...], elementwise: bool) -> np.ndarray:
     total, leaf = sum(sizes), np.repeat(np.arange(len(sizes)), sizes)
-    draws = _FEW if total > _LARGE else _DRAWS
+    draws = 0 if elementwise else _FEW if total > _LARGE else _DRAWS
     drawn = np.random.default_rng(0).standard_cauchy((draws, total)).clip(-_LONGEST, _LONGEST)
     return np.vstack([leaf == np.arange(len(sizes))[:, None], drawn])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxlr.check.derivative.compare import Comparison, Place
 from jaxlr.check.derivative.programs import Programs, wide
-from jaxlr.check.derivative.quantities import Point
+from jaxlr.check.derivative.quantities import Point, gradient
 from jaxlr.check.oracles import Reading, complex_step, differences, exact
 from jaxlr.check.report import Verdict
 
@@ -69,7 +69,13 @@ def question(programs: Programs, place: Place, kind: str, leaf: int, index: int)
     if by_output:
         return Question(scalar, x, along[None])
     given = [at.floats[i] for i in moving]
-    here = _direction(at, moving, _unit(given, leaf, index))
+    if kind == "size":
+        truth = programs.truth(gradient, place.probe.point, place.others)["gradient"][leaf]
+        unit = [np.zeros(np.shape(v)) for v in given]
+        unit[leaf] = truth / np.linalg.norm(truth)
+    else:
+        unit = _unit(given, leaf, index)
+    here = _direction(at, moving, unit)
     directions = np.stack([along, here])[None] if kind == "second" else here[None]
     return Question(scalar, x, directions)
 

@@ -152,6 +152,14 @@ def is_extreme(floats: Sequence[np.ndarray]) -> bool:
     return any(_far(v.astype(np.float64), v.dtype) for v in floats)
 
 
+def has_denormals(floats: Sequence[np.ndarray]) -> bool:
+    """Whether a number is below the smallest normal one of its type, and not 0."""
+    return any(
+        np.any((v != 0) & (abs(v.astype(np.float64)) < float(ml_dtypes.finfo(v.dtype).tiny)))
+        for v in floats
+    )
+
+
 def _far(v: np.ndarray, dtype: np.dtype) -> bool:
     ordinary = 30 if dtype == np.float16 else _ORDINARY
     smallest = 1 / float(ml_dtypes.finfo(dtype).max) ** 0.25

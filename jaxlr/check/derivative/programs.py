@@ -58,12 +58,10 @@ class Program:
 
     def condition(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Sum of the absolute values of the terms of each number; see `conditioning`."""
-        of = partial(
-            conditioning.condition,
-            varied=self.layout.varied,
-            cotangent=not self.elementwise(point, others),
-        )
-        found = self._size("condition", of, quantity, point, others, conditioning.moves(point))
+        plain = self.elementwise(point, others)
+        of = partial(conditioning.condition, varied=self.layout.varied, cotangent=not plain)
+        moves = conditioning.moves(point, elementwise=plain)
+        found = self._size("condition", of, quantity, point, others, moves)
         return conditioning.size_of_terms(found, point)
 
     def elementwise(self, point: Point, others: list[Any]) -> bool:

@@ -20,7 +20,8 @@ class Finding:
     verdict : Verdict
         WRONG or UNDECIDED.
     quantity : str
-        "structure", "value", "gradient", "second", "second by cotangent" or "tangent".
+        "structure", "value", "gradient", "size", "second", "second by cotangent", "gradient of the
+        primal" or "tangent".
     path : str
         Which number, as in ``dx[2, 0]``.
     hand, truth, allowed : float

@@ -45,8 +45,9 @@ class Failing:
         place = Place(probe, others, self._place.dtype, self._place.mode, None)
         hand = self.programs.hand.run(self.made.quantity, [probe.point], others, place.mode)[0]
         found = comparisons(self.programs, self.made.quantity, place, hand, self.tolerance)
-        made = next(c for c in found if (c.kind, c.leaf) == (self.made.kind, self.made.leaf))
-        if not made.bad.any():
+        wanted = (c for c in found if (c.kind, c.leaf) == (self.made.kind, self.made.leaf))
+        made = next(wanted, None)  # a leaf may be too small, or the input too odd, for a size
+        if made is None or not made.bad.any():
             return None
         return made, made.worst
 

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 
-from jaxlr.check.derivative.quantities import Arrays, Function, Point, Quantity
+from jaxlr.check.derivative.quantities import Arrays, Function, Point, Quantity, gradient
 from jaxlr.check.graph.evaluate import CALLS, LOOPS, bind, inner, loop, run
 
 _DRAWS = 12
@@ -41,18 +41,27 @@ def condition_of_steps(
 ) -> dict[str, Arrays]:
     """Most that each number of a quantity moves when each step does, per unit of rounding.
 
-    ``signs`` are `SIGNS`, as an argument: as a constant they would be compiled into the program.
+    Of a gradient, also how far the size of each leaf moves, its product with its own direction: in
+    that, rounding evens out, and faults that all numbers share do not. ``signs`` are `SIGNS`, as an
+    argument: as a constant they would be compiled into the program.
     """
     closed, shape = jax.make_jaxpr(lambda p: quantity(f, moving, p), return_shape=True)(at)
     leaves = jax.tree.leaves(at)
     exact = run(closed, leaves, lambda eqn, values: None)
 
-    def moved(signs: Array) -> list[Array]:
+    tree = jax.tree.structure(shape)
+    sizes = quantity is gradient
+
+    def moved(signs: Array) -> dict[str, Arrays]:
         found = _Shaken(signs).run(closed, leaves)
-        return [jnp.abs(v - e) / _MOVE for v, e in zip(found, exact, strict=True)]
+        moves = tree.unflatten([(v - e) / _MOVE for v, e in zip(found, exact, strict=True)])
+        if sizes:
+            pairs = zip(moves["gradient"], tree.unflatten(exact)["gradient"], strict=True)
+            moves["size"] = [jnp.sum(v * e) / jnp.linalg.norm(e.ravel()) for v, e in pairs]
+        return jax.tree.map(jnp.abs, moves)
 
     found = jax.lax.map(moved, signs)
-    return jax.tree.structure(shape).unflatten([jnp.nan_to_num(jnp.nanmax(v, 0)) for v in found])
+    return jax.tree.map(lambda v: jnp.nan_to_num(jnp.nanmax(v, 0)), found)
 
 
 class _Shaken:

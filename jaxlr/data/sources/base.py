@@ -71,6 +71,10 @@ class Source(ABC):
     target: str | None = None
     weight: str | None = None
 
+    def most_values(self) -> int:
+        """Tell how many numbers there are at most, without reading them."""
+        return (self.n or 0) * len(self.columns)
+
     def expect(self, numbers: Sequence[str], texts: Sequence[str]) -> None:  # noqa: B027
         """Take columns as numbers, or as they are spelled, where the format leaves that open."""
 

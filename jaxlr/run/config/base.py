@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from jaxlr.data import BUILT_IN
 from jaxlr.extras import extra
 from jaxlr.run.folder import CONFIG, RunFolderError
+from jaxlr.run.memory import default, to_bytes
 from jaxlr.train import check_count
 
 
@@ -24,13 +26,25 @@ class RunConfig:
     kinds: ClassVar[dict[str, type["RunConfig"]]] = {}
 
     data: str = BUILT_IN
-    """A CSV file with a header, or the name of the built-in data set."""
+    """A file (CSV, Parquet, npy, npz, libsvm), a folder of Parquet files, a URL of one of these,
+    or the name of the built-in data set."""
     target: str | None = None
-    """Column of the labels; needed for a file."""
+    """Column of the labels; needed for CSV, Parquet and npy."""
     positive: str | None = None
     """The label to predict, label 1. Without it: the later label in sorted order."""
+    weight: str | None = None
+    """Column of weights, 0 or more: a row counts that many times, in the loss and in metrics."""
+    columns: tuple[str, ...] = ()
+    """Columns that may be features. Without it: all."""
     exclude: tuple[str, ...] = ()
     """Columns that are no features."""
+    categorical: tuple[str, ...] = ()
+    """Columns of categories, a feature for each level; or COLUMN=BUCKETS, to hash them."""
+    missing: str | float = "error"
+    """What stands where a value is missing: mean, or a number; error: such rows are refused."""
+    memory: str | int | None = None
+    """What rows may take, as in 2GB. Rows that need more are streamed: read anew from the file in
+    every pass. 0: always stream. Without it: half of the memory that is free."""
     out: str | None = None
     """Run folder to write. Without it: runs/DATA-DATE-TIME."""
     overwrite: bool = False
@@ -38,7 +52,8 @@ class RunConfig:
     standardize: bool = True
     """Train on features of mean 0 and standard deviation 1. The saved model takes raw ones."""
     test_fraction: float = 0.0
-    """Share of the rows held out for the test."""
+    """Share of the rows held out for the test, with labels in the same proportions; of streamed
+    rows, by their numbers alone."""
     seed: int = 0
     """For the split and the order of the rows."""
     dtype: Literal["float32", "float64", "bfloat16-data"] = "float64"
@@ -57,11 +72,31 @@ class RunConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {_words(hint)}")
         check_share("test_fraction", self.test_fraction)
         check_seed(self.seed)
+        check_missing(self.missing)
+        if self.memory is not None:
+            to_bytes(self.memory)
+
+    def columns_settings(self) -> dict[str, Any]:
+        """Say what the columns are, as `jaxlr.data` takes them."""
+        return {
+            "target": self.target,
+            "positive": self.positive,
+            "weight": self.weight,
+            "columns": self.columns or None,
+            "exclude": self.exclude,
+            "categorical": dict(map(_category, self.categorical)),
+            "missing": check_missing(self.missing),
+        }
 
     @property
     def features_dtype(self) -> np.dtype:
         """Type in which the features are kept."""
         return np.dtype(ml_dtypes.bfloat16 if self.dtype == "bfloat16-data" else self.dtype)
+
+    @property
+    def params_dtype(self) -> np.dtype:
+        """Type of all else: parameters, labels, weights, sums."""
+        return np.promote_types(self.features_dtype, np.float32)
 
     def to_toml(self) -> str:
         """Write the config as TOML; what is None is left out.
@@ -78,6 +113,10 @@ class RunConfig:
     def folder(self, now: str) -> Path:
         """Return the run folder: the one given, or one named for the data and the time."""
         return Path(self.out) if self.out else Path("runs") / f"{Path(self.data).stem}-{now}"
+
+    def limit(self) -> int:
+        """Bytes that rows may take; 0: none are kept."""
+        return default() if self.memory is None else to_bytes(self.memory)
 
     @staticmethod
     def from_toml(text: str) -> "RunConfig":
@@ -127,9 +166,28 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}: it must be at least 0 and below 1")
 
 
+def check_missing(value: str | float) -> str | float:
+    """Return what stands where a value is missing; raise ValueError if it is nothing to stand."""
+    if value in ("error", "mean"):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"missing is {value!r}: it must be error, mean or a number")
+    return number
+
+
 def check_seed(seed: int) -> None:
     """Raise ValueError unless NumPy, scikit-learn and JAX all take ``seed``."""
     check_count("seed", seed, least=0, most=2**32 - 1)
+
+
+def _category(text: str) -> tuple[str, str | int]:
+    """Column of categories, and its number of buckets or "onehot"."""
+    name, is_hashed, buckets = text.rpartition("=")
+    return (name, int(buckets)) if is_hashed and buckets.isdecimal() else (text, "onehot")
 
 
 def _is(value: object, hint: Any) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from jaxlr.batch import check_penalty
+from jaxlr.data import is_built_in
 from jaxlr.run.config.base import RunConfig, check_share
 from jaxlr.run.optimizer import Schedule, make_optimizer
 from jaxlr.train import Optimizer, check_alpha, check_count
@@ -50,7 +51,7 @@ class TrainConfig(RunConfig):
     patience: int | None = None
     """Stop when that many validations in a row were no better. Needs a validation share."""
     validate_every: int = 10
-    """Steps between two validations."""
+    """Steps between two validations. Where rows are streamed, each reads the file."""
     checkpoint_minutes: float = 5.0
     """Minutes between two checkpoints, from which `jaxlr resume` goes on; 0 for none."""
     checkpoint_steps: int | None = None
@@ -82,11 +83,14 @@ class TrainConfig(RunConfig):
 
     def resolved(self) -> "TrainConfig":
         """Say what was left open: a run made longer later keeps the schedule that it began with."""
+        config = self
+        if self.memory is None and not is_built_in(self.data):  # a streamed run's order hangs on it
+            config = dataclasses.replace(config, memory=self.limit())
         if self.schedule == "constant":
-            return self
+            return config
         schedule = self._schedule()
         return dataclasses.replace(
-            self, schedule_steps=schedule.steps, final_alpha=schedule.final_alpha
+            config, schedule_steps=schedule.steps, final_alpha=schedule.final_alpha
         )
 
     def make_optimizer(self) -> Optimizer:

@@ -1,0 +1,119 @@
+"""Scales of the features, and whether a sample of the rows shows what all of them are like."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxlr import batch, shard
+from jaxlr.batch import Rows
+from jaxlr.solve.objective import draw
+from jaxlr.solve.scaling import Scaling, is_constant
+from jaxlr.solve.totals import total
+
+ROWS_MEASURED = 4096  # for the means and deviations of the features
+ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
+LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
+_LARGEST = 1e150
+
+
+class Measured(NamedTuple):
+    """Scales of the features, whether a sample of the rows is like all of them, and reads of X."""
+
+    scaling: Scaling
+    typical: bool
+    reads: float
+
+
+def measure(rows: Rows, *, intercept: bool) -> Measured:
+    """Measure the scales of the features: on a few rows, or on all where few do not show them.
+
+    Few rows do not show a column that differs from its mean in a few rows only, a label or a
+    weight that most rows do not have.
+    """
+    few = draw(len(rows.X), ROWS_MEASURED).numbers
+    X = shard.on_host(rows.X, few).astype(np.float64)
+    weight = np.ones(len(X))
+    if rows.s is not None and rows.s.ndim == 1:
+        s = shard.on_host(rows.s, few).astype(np.float64)
+        weight = s if s.any() else weight
+    if few is None:
+        scaling = Scaling.of(X[None], weight[None], intercept=intercept)
+        return Measured(checked(scaling), typical=True, reads=1.0)
+    scaling, seen = look(X, weight, intercept=intercept)
+    constant = seen == 0
+    reads, spread = len(X) / len(rows.X), _is_spread(rows.s)
+    if not (seen >= ROWS_SEEN).all() or not spread:
+        scaling, constant = _measure_all(rows, scaling)
+        reads += 1
+    typical = bool((constant | (seen >= ROWS_SEEN)).all())
+    typical = typical and spread and _has_labels(rows.y)
+    return Measured(checked(scaling), typical, reads)
+
+
+def look(X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> tuple[Scaling, np.ndarray]:
+    """Measure some rows X (m, d) in float64, and about how many make up each deviation (d,)."""
+    scaling = Scaling.of(X[None], weight[None], intercept=intercept)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        fourth = np.mean(np.square(np.square(scaling.standardize(X))), axis=0)
+        seen = len(X) / fourth
+    seen[np.ptp(X, axis=0) == 0] = 0
+    return scaling, seen
+
+
+def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
+    """Measure all rows, and say which columns are constant."""
+    s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
+    first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
+    sums = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
+    return from_moments(total(sums, rows.X, rows.X.size), first, intercept=scaling.intercept)
+
+
+def from_moments(
+    sums: tuple[np.ndarray, np.ndarray, np.ndarray], first: np.ndarray, *, intercept: bool
+) -> tuple[Scaling, np.ndarray]:
+    """Scales from the `batch.moment_sums` around ``first``, and which columns are constant."""
+    weight, off, square = sums
+    mean = off / weight
+    center = first + mean if intercept else first
+    with np.errstate(over="ignore", invalid="ignore"):  # `checked` tells
+        variance = square / weight - (mean**2 if intercept else 0)
+        deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
+    constant = is_constant(deviation, size)
+    scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
+    return Scaling(center[None], scale[None], intercept), constant
+
+
+def _is_spread(s: Array | None) -> bool:
+    """Whether the weights are spread over many of the rows."""
+    if s is None or s.ndim == 2:
+        return True
+    weight = shard.own_rows(s).astype(np.float64)
+    over = shard.gather if shard.is_elsewhere(s) else np.atleast_2d
+    weight = weight / over(weight.max()).max()
+    count, once, squared = over(np.array([len(weight), weight.sum(), np.sum(weight**2)])).sum(0)
+    return bool(once**2 >= 0.1 * count * squared)
+
+
+def _has_labels(y: Array) -> bool:
+    """Whether a sample of the rows has all labels."""
+    labels = shard.on_host(y)
+    if labels.ndim == 2 or ((labels >= 0) & (labels <= 1)).all():
+        share = labels.mean(axis=0, dtype=np.float64)
+        least = np.min(np.minimum(share, 1 - share))
+    else:
+        least = np.unique(labels, return_counts=True)[1].min() / len(labels)
+    return bool(least >= LEAST_SHARE)
+
+
+def checked(scaling: Scaling) -> Scaling:
+    """Raise ValueError where a column has no scale that can be computed with."""
+    scale = scaling.scale[0]
+    for j in np.flatnonzero(~((scale < _LARGEST) & (scale > 1 / _LARGEST))):
+        raise ValueError(
+            f"X is not finite in column {j}, or so large or small that its squares over- or "
+            "underflow: impute, drop or rescale it"
+        )
+    return scaling
