@@ -174,7 +174,9 @@ def test_a_killed_process_is_named_ends_the_others_and_the_run_resumes(rows, tmp
 def test_what_only_one_process_can_do_is_refused(rows, monkeypatch):
     monkeypatch.setattr(shard, "host_count", lambda: 2)
     streamed = TrainConfig(data=str(rows), target="won", memory="1kB", **NUMBERS, missing="mean")
-    with pytest.raises(DataError, match=r"needs 5\.71 kB and may take 1 kB\. Allow more \(--memory"):
+    with pytest.raises(
+        DataError, match=r"needs 5\.71 kB and may take 1 kB\. Allow more \(--memory"
+    ):
         open_rows(streamed, print)
     with pytest.raises(shard.HostsError, match="a sweep runs as one process"):
         run_sweep(SweepConfig())

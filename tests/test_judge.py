@@ -626,8 +626,8 @@ def test_the_gradient_of_a_batch_passes_with_weights_and_penalty():
         return jaxlr.loss_and_grads(params, X, y, s, l2=l2)[1]
 
     s = jnp.asarray(np.resize([1.0, 0.0, 2.5], 9), jnp.float32)
-    report = check_gradient(
-        logistic_loss, grads, *batch(), s, 0.125, domain={2: (0, 1)}, dtypes=("float32",)
+    report = check_gradient(  # the second derivative by hand is judged above, row by row
+        logistic_loss, grads, *batch(), s, 0.125, domain={2: (0, 1)}, dtypes=("float32",), order=1
     )
     assert report, str(report)
     wrong = lambda *args: grads(*args[:-1], 0.0)  # noqa: E731

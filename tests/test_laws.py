@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxlr.check import Verdict, check_derivatives
 from jaxlr.check.derivative import opinions
@@ -99,3 +100,71 @@ def test_taylor_alone_makes_a_wrong_slope_undecided(monkeypatch):
     assert report.verdict is Verdict.UNDECIDED
     assert "Taylor's remainder has order 1" in report.findings[0].reason
     assert counts(report, "Taylor's order") == [(1, 0)]
+
+
+def test_a_broken_law_is_not_told_where_there_is_no_truth():
+    @jax.custom_jvp
+    def root(x):
+        return jnp.sqrt(x)
+
+    root.defjvps(lambda t, out, x: t * 0.5 / out)
+    report = check_derivatives(root, jnp.array([0.0, 1.0, 2.0]), **ONE_LEG)
+    assert report, str(report)
+    assert counts(report, "linear in the cotangent") == [(2, 2)]
+    assert all(asked == agreed for asked, agreed in counts(report, "forward against reverse"))
+
+
+def test_a_clipped_cotangent_breaks_the_law_and_is_wrong():
+    f = square(lambda x, c: (2 * x * jnp.clip(c, -2000, 2000),))
+    report = judged(f)
+    assert report.verdict is Verdict.WRONG
+    assert "cotangent" in report.findings[0].where
+
+
+def test_a_softmax_whose_gradient_cancels_is_right():
+    def softmax(x):
+        return jax.nn.softmax(x)
+
+    def backward(x, c):
+        s = softmax(x)
+        return (s * (c - jnp.sum(s * c)),)
+
+    f = jax.custom_vjp(softmax)
+    f.defvjp(lambda x: (softmax(x), x), backward)
+    report = check_derivatives(f, jnp.array([1.0, 2.0, -0.5, 0.3]), **ONE_LEG)
+    assert report, str(report)
+    assert not counts(report, "Taylor's order")  # the slope is nothing but rounding
+
+
+@pytest.mark.relaxed
+def test_a_constant_that_a_coarse_type_does_not_have_is_forgiven():
+    def sine(x):
+        return jnp.sin(x + 100.3)
+
+    f = jax.custom_vjp(sine)
+    f.defvjp(lambda x: (sine(x), x), lambda x, c: (c * jnp.cos(x + 100.3),))
+    x = np.random.default_rng(0).normal(size=20).astype(np.float32) * 0.05
+    report = check_derivatives(f, x, **{**ONE_LEG, "dtypes": ("bfloat16",)})
+    assert report, str(report)
+
+
+@pytest.mark.relaxed
+def test_a_size_in_which_nothing_would_be_seen_makes_no_check_vacuous():
+    rng = np.random.default_rng(0)
+    x, _ = (
+        rng.normal(size=20).astype(np.float32),
+        rng.normal(size=(5, 8)),
+    )  # a pair that was vacuous
+    w = rng.normal(size=(20, 20)).astype(np.float32) * 3
+
+    def weighted(x):
+        return jax.nn.softmax(jnp.asarray(w, x.dtype) @ x)
+
+    def backward(x, c):
+        s = weighted(x)
+        return (jnp.asarray(w, x.dtype).T @ (s * (c - jnp.sum(s * c))),)
+
+    f = jax.custom_vjp(weighted)
+    f.defvjp(lambda x: (weighted(x), x), backward)
+    report = check_derivatives(f, x, **{**ONE_LEG, "dtypes": ("bfloat16",)})
+    assert report, str(report)

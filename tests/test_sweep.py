@@ -1,9 +1,11 @@
 """A sweep: its members are runs of `jaxlr train`, and what it writes can be trusted."""
 
 import dataclasses
+import errno
 import json
 import signal
 import typing
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -186,7 +188,7 @@ def rows(tmp_path, monkeypatch):
     write_rows(tmp_path / "soft.csv", soft=True)
     # It takes a second each time, and those of `swept` were judged.
     passes = SimpleNamespace(summary=lambda: "pass")
-    monkeypatch.setattr(sweep, "check_gradient_of_many", lambda rows, config: passes)
+    monkeypatch.setattr(sweep, "check_gradient_of_many", lambda *given: passes)
     return tmp_path
 
 
@@ -329,9 +331,14 @@ def test_only_the_folder_of_a_sweep_is_overwritten(tmp_path, monkeypatch):
     assert {path.name: path.read_text() for path in target.iterdir()} == {
         folder.SWEEP: "new", folder.TABLE: ""
     }  # fmt: skip
-    monkeypatch.setattr(
-        folder.folder, "write", lambda *a, **b: (_ for _ in ()).throw(RunFolderError("full"))
-    )
+    rename = Path.rename
+
+    def full(self, other):
+        if self.name == "new":
+            raise OSError(errno.ENOSPC, "full")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(RunFolderError, match="full"):
         folder.write(target, {folder.SWEEP: "newer"}, overwrite=True)
     assert (target / folder.SWEEP).read_text() == "new"

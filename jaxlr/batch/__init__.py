@@ -44,6 +44,7 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
+from jaxlr.batch.stream import RowBlock
 
 __all__ = [
     "FEATURES",
@@ -54,6 +55,7 @@ __all__ = [
     "Models",
     "Moment",
     "Part",
+    "RowBlock",
     "Rows",
     "Sums",
     "View",

@@ -4,12 +4,11 @@ from jaxlr.data.dataset import Dataset, split
 from jaxlr.data.encoding import Category, Encoding, Labels, Number
 from jaxlr.data.errors import DataError
 from jaxlr.data.opening import most_values, open_stream
-from jaxlr.data.prefetch import prefetch
-from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, is_built_in, load, read_features
+from jaxlr.data.source import BUILT_IN, absolute, breast_cancer, is_built_in, load
 from jaxlr.data.sources import FORMATS
 from jaxlr.data.stream import Block, Stream
 from jaxlr.data.streamed import Division, Shuffled, StreamedPart, chunk_rows_in
-from jaxlr.shard import aligned_empty
+from jaxlr.shard import aligned_empty, prefetch
 
 __all__ = [
     "BUILT_IN",
@@ -34,6 +33,5 @@ __all__ = [
     "most_values",
     "open_stream",
     "prefetch",
-    "read_features",
     "split",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from jaxlr.data.dataset import Dataset
 from jaxlr.data.encoder import Encoder, Rows
-from jaxlr.data.encoding import Encoding, Labels, Number
+from jaxlr.data.encoding import Encoding, Labels
 from jaxlr.data.errors import DataError, GapError
 from jaxlr.data.labels import gaps_in, orient
 from jaxlr.data.learner import Learner
@@ -88,27 +88,6 @@ def load(
         batches = [*opened.batches(plan.read, _BATCH_ROWS)]
         encoder = Encoder(_learn(batches, Learner(plan, opened.path, dtype)), dtype)
     return _encoded(batches, encoder, opened.stem)
-
-
-def read_features(
-    path: str | Path,
-    features: Sequence[str],
-    *,
-    ignore: Collection[str] = (),
-    dtype: DTypeLike = np.float64,
-) -> np.ndarray:
-    """Read the named columns of numbers of a file, in that order: X (n, d).
-
-    Raises
-    ------
-    DataError
-        If one of the columns is missing, or another is there that is not in ``ignore``.
-    """
-    encoding = Encoding(tuple(Number(name) for name in features))
-    opened, encoding = open_encoded(path, encoding, exclude=ignore, labelled=False)
-    encoder = Encoder(encoding, dtype, labelled=False)
-    batches = [*opened.batches(encoder.read, _BATCH_ROWS)]
-    return _written(batches, encoder).X
 
 
 def absolute(source: str | Path) -> str:

@@ -1,6 +1,6 @@
 """Runs that go to the optimum: `run_fit` and `run_cv`, from config to run folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ from jaxlr.data import DataError, Stream
 from jaxlr.run.config import CvConfig, FitConfig
 from jaxlr.run.folds import rows_in_folds
 from jaxlr.run.model import Model
-from jaxlr.run.parts import Parts, devices_for, place, prepare
+from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
 from jaxlr.run.rows import load_rows, open_rows
 from jaxlr.run.streamed import StreamedParts, survey
@@ -19,8 +19,6 @@ from jaxlr.run.streamed.parts import TRAIN
 from jaxlr.run.summary import facts, to_json
 from jaxlr.solve import CrossValidation, Fit, cross_validate, fit, fit_stream
 from jaxlr.solve.scaling import Scaling
-
-Tell = Callable[[str], None]
 
 
 def run_fit(config: FitConfig, *, tell: Tell = lambda line: None) -> Run:

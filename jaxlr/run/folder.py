@@ -5,7 +5,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,6 +123,21 @@ def write(folder: Path, files: Mapping[str, str | bytes], *, overwrite: bool) ->
     """Write the files into ``folder``, which appears complete or not at all."""
     folder = folder.absolute()
     check_free(folder, overwrite=overwrite)
+    put(folder, files, held(folder))
+
+
+def put(
+    folder: Path,
+    files: Mapping[str, str | bytes],
+    replacing: AbstractContextManager[None] | None = None,
+) -> None:
+    """Write the files into ``folder``; one that is there is replaced, held by ``replacing``.
+
+    Raises
+    ------
+    RunFolderError
+        If that cannot be; then what was there is there again.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
@@ -132,19 +147,19 @@ def write(folder: Path, files: Mapping[str, str | bytes], *, overwrite: bool) ->
                 _write_through(
                     new / name, content if isinstance(content, bytes) else content.encode()
                 )
-            _replace(folder, new, Path(beside) / "old")
+            _replace(folder, new, Path(beside) / "old", replacing or nullcontext())
     except RunFolderError:
         raise
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def _replace(folder: Path, new: Path, old: Path) -> None:
+def _replace(folder: Path, new: Path, old: Path, replacing: AbstractContextManager[None]) -> None:
     """Put ``new`` in the place of ``folder``, and what was there back if that fails."""
     if not folder.exists():
         new.rename(folder)
         return
-    with held(folder):
+    with replacing:
         folder.rename(old)
         try:
             new.rename(folder)

@@ -17,6 +17,7 @@ from jaxlr.run.scoring import evaluate
 # costs 0.3 ms, and with it smaller shares take longer than one device with all rows.
 _BYTES_PER_DEVICE = 1 << 22
 ROWS_CHECKED = 256  # on which the gradient is judged
+Tell = Callable[[str], None]
 
 
 class Parts(NamedTuple):
@@ -128,26 +129,35 @@ def check_weights(weights: np.ndarray, name: str) -> None:
 def describe(rows: Dataset) -> str:
     """Name, size and labels in one line."""
     counts = [int(np.sum(rows.y == label)) for label in (0, 1)]
-    soft = len(rows.y) - sum(counts)
+    labels = describe_labels(rows.labels, counts, soft=len(rows.y) - sum(counts))
+    size = f"{len(rows.y)} rows x {len(rows.features)} features"
+    return f"data: {rows.name}, {size}; {labels}"
+
+
+def describe_labels(names: tuple[str, str], counts: Sequence[int], *, soft: int) -> str:
+    """How many rows have label 0, label 1, and one between them."""
     labels = ", ".join(
         f"label {i} = {name} ({count})"
-        for i, (name, count) in enumerate(zip(rows.labels, counts, strict=True))
+        for i, (name, count) in enumerate(zip(names, counts, strict=True))
     )
-    between = f", {soft} soft labels between them" if soft else ""
-    size = f"{len(rows.y)} rows x {len(rows.features)} features"
-    return f"data: {rows.name}, {size}; {labels}{between}"
+    return f"{labels}, {soft} soft labels between them" if soft else labels
+
+
+def tell_split(sizes: dict[str, int], tell: Tell) -> None:
+    """Tell how many rows go where."""
+    tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in sizes.items()))
 
 
 def prepare(
     rows: Dataset,
     config: RunConfig,
-    tell: Callable[[str], None],
+    tell: Tell,
     *,
     validation_fraction: float = 0.0,
 ) -> Parts:
     """Part the rows, telling how many go where."""
     parts = make_parts(rows, config, validation_fraction=validation_fraction)
-    tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in parts.sizes().items()))
+    tell_split(parts.sizes(), tell)
     return parts
 
 

@@ -15,8 +15,9 @@ from jaxlr.run.folder import ORIGIN, SUMMARY, RunFolderError
 from jaxlr.run.hosts import own_folder
 from jaxlr.run.keeper import Callback
 from jaxlr.run.model import Model
+from jaxlr.run.parts import Tell
 from jaxlr.run.result import Run, reopen
-from jaxlr.run.session import INTERRUPTED, Task, Tell, carry_out, prepare_training
+from jaxlr.run.session import INTERRUPTED, Task, carry_out, prepare_training
 
 
 def resume_training(

@@ -1,7 +1,5 @@
 """The rows that a run's settings name: in memory where they fit, else as a stream."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from jaxlr import data, shard
@@ -9,9 +7,7 @@ from jaxlr.data import DataError, Dataset, Stream
 from jaxlr.run.config import RunConfig
 from jaxlr.run.hosts import load_own
 from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
-from jaxlr.run.parts import describe
-
-Tell = Callable[[str], None]
+from jaxlr.run.parts import Tell, describe
 
 
 def open_rows(config: RunConfig, tell: Tell) -> Dataset | Stream:

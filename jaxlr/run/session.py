@@ -23,7 +23,7 @@ from jaxlr.run.folder import EVENTS, METRICS
 from jaxlr.run.hosts import OwnRows
 from jaxlr.run.keeper import Callback, Keeper
 from jaxlr.run.metrics import Metrics
-from jaxlr.run.parts import Parts, devices_for, place, prepare
+from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import Run, finish
 from jaxlr.run.rows import open_rows
 from jaxlr.run.streamed import StreamedParts, step_rows, survey
@@ -42,7 +42,6 @@ from jaxlr.train import (
 
 INTERRUPTED = "interrupted"
 KEYS = "threefry2x32"  # said, so that no setting of JAX changes the order of the rows
-Tell = Callable[[str], None]
 
 
 class GradientCheckError(RuntimeError):

@@ -6,8 +6,9 @@ from jaxlr.run import folder
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.hosts import own_folder
 from jaxlr.run.keeper import Callback
+from jaxlr.run.parts import Tell
 from jaxlr.run.result import Run, begin, settle
-from jaxlr.run.session import Tell, carry_out, prepare_training
+from jaxlr.run.session import carry_out, prepare_training
 
 
 def run_training(

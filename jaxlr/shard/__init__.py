@@ -19,6 +19,7 @@ from jaxlr.shard.hosts import (
 )
 from jaxlr.shard.memory import aligned_empty, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
+from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "on_host",
     "own_rows",
     "placed_like",
+    "prefetch",
     "put",
     "split_rows",
     "start_hosts",

@@ -93,8 +93,13 @@ def _is_spread(s: Array | None) -> bool:
     weight = shard.own_rows(s).astype(np.float64)
     over = shard.gather if shard.is_elsewhere(s) else np.atleast_2d
     weight = weight / over(weight.max()).max()
-    count, once, squared = over(np.array([len(weight), weight.sum(), np.sum(weight**2)])).sum(0)
-    return bool(once**2 >= 0.1 * count * squared)
+    sums = over(np.array([weight.sum(), np.sum(weight**2)])).sum(axis=0)
+    return is_spread(*sums, len(s))
+
+
+def is_spread(total: float, square: float, n: int) -> bool:
+    """Whether n weights, of that sum and sum of squares, are as good as equal ones of n / 10."""
+    return bool(total**2 >= 0.1 * n * square)
 
 
 def _has_labels(y: Array) -> bool:

@@ -5,7 +5,7 @@ from jaxlr.train.many import ManyProgress, Member, objectives, train_many
 from jaxlr.train.optimizer import Optimizer, check_alpha, from_optax, plain
 from jaxlr.train.record import DivergedError, History, Progress, Result, Status, check_count
 from jaxlr.train.state import Best, TrainState, first_state
-from jaxlr.train.stream import StepBlock, StepRows, train_stream
+from jaxlr.train.stream import StepRows, train_stream
 
 __all__ = [
     "Best",
@@ -17,7 +17,6 @@ __all__ = [
     "Progress",
     "Result",
     "Status",
-    "StepBlock",
     "StepRows",
     "TrainState",
     "check_alpha",

@@ -28,7 +28,7 @@ from jaxlr.train.record import (
     loss_on,
 )
 from jaxlr.train.rows import Batches, InMemory
-from jaxlr.train.state import TrainState, check_state, first_state
+from jaxlr.train.state import TrainState, begin_at, params_of
 
 LOOK_EVERY = 100  # steps between two looks at the losses, each of which waits for the device
 
@@ -100,16 +100,14 @@ def train(
     all steps done: w = 0.91, b = -1.36
     """
     optimizer = as_optimizer(optimizer)
-    earlier = params if isinstance(params, TrainState) else None
-    start = params.params if isinstance(params, TrainState) else params
-    start, X, y, s = batch.check_rows(start, X, y, sample_weight)
+    start, X, y, s = batch.check_rows(params_of(params), X, y, sample_weight)
     batch.check_penalty(l2)
     check_count("steps", steps, least=0)
     batches = None
     if batch_size is not None:
         check_count("batch_size", batch_size)
         batches = Batches(X, s, batch_size, jax.random.key(0) if key is None else key)
-    state = check_state(earlier, start, optimizer) if earlier else first_state(start, optimizer)
+    state = begin_at(params, start, optimizer)
     look = None if validation is None else loss_on(validation, state.params)
     held_out = HeldOut(state, look, validate_every, patience)
     return descend(state, InMemory(X, y, s, batches), optimizer, l2, steps, held_out, callback)

@@ -52,6 +52,18 @@ def first_state(params: Params, optimizer: Optimizer) -> TrainState:
     return TrainState(0, params, params, optimizer.init(params))
 
 
+def begin_at(given: Params | TrainState, checked: Params, optimizer: Optimizer) -> TrainState:
+    """State to go on from: ``given``, or that before the first step, with parameters as checked."""
+    if isinstance(given, TrainState):
+        return check_state(given, checked, optimizer)
+    return first_state(checked, optimizer)
+
+
+def params_of(given: Params | TrainState) -> Params:
+    """Parameters, which a state has as ``params``."""
+    return given.params if isinstance(given, TrainState) else given
+
+
 def check_state(state: TrainState, params: Params, optimizer: Optimizer) -> TrainState:
     """Return ``state`` with numbers of Python's and ``params``, its own as they were checked.
 

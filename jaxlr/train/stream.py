@@ -10,35 +10,25 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
-from jaxlr.batch import Sums
+from jaxlr.batch import RowBlock, Sums
 from jaxlr.core import Params
 from jaxlr.train.loop import descend
 from jaxlr.train.optimizer import Optimizer, as_optimizer
 from jaxlr.train.record import HeldOut, LossAt, Progress, Result, check_count
 from jaxlr.train.rows import with_norm
-from jaxlr.train.state import TrainState, check_state, first_state
-
-
-class StepBlock(Protocol):
-    """Rows of a step: X (m, d), y (m,), weights (m,); of all blocks, m is the same."""
-
-    @property
-    def X(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def y(self) -> np.ndarray | None: ...  # noqa: D102
-
-    @property
-    def weight(self) -> np.ndarray | None: ...  # noqa: D102
+from jaxlr.train.state import TrainState, begin_at, params_of
 
 
 class StepRows(Protocol):
-    """Rows of each step, ``size`` of them, as blocks: of all rows, or of a mini-batch."""
+    """Rows of each step, ``size`` of them, as blocks: of all rows, or of a mini-batch.
+
+    Each row has a label and a weight, and all blocks are of one size.
+    """
 
     @property
     def size(self) -> int: ...  # noqa: D102
 
-    def step(self, t: int) -> Iterable[StepBlock]:
+    def step(self, t: int) -> Iterable[RowBlock]:
         """Read the rows of step t; what they are depends on t alone."""
         ...
 
@@ -95,9 +85,7 @@ def train_stream(
     optimizer = as_optimizer(optimizer)
     batch.check_penalty(l2)
     check_count("steps", steps, least=0)
-    earlier = params if isinstance(params, TrainState) else None
-    start = batch.check_params(params.params if isinstance(params, TrainState) else params)
-    state = check_state(earlier, start, optimizer) if earlier else first_state(start, optimizer)
+    state = begin_at(params, batch.check_params(params_of(params)), optimizer)
     held_out = HeldOut(state, validation, validate_every, patience)
     return descend(state, _Streamed(rows), optimizer, l2, steps, held_out, callback)
 

@@ -15,7 +15,7 @@ alone, with all its numbers moved alike, makes it exact where nothing is added u
 
 import warnings
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +30,23 @@ _LARGE = 100_000  # numbers from which on fewer draws are kept in memory
 _FEW = 8
 
 
+class Moves(NamedTuple):
+    """In each turn, the leaf that moves alone, or -1 and the ``row`` of ``drawn`` for all.
+
+    ``only`` and ``row`` (turns,), ``drawn`` (draws, size): one number for each of a point.
+    """
+
+    only: Any
+    row: Any
+    drawn: Any
+
+
 def condition(
     quantity: Quantity,
     f: Function,
     moving: tuple[int, ...],
     at: Point,
-    moves: Array,
+    moves: "Moves",
     varied: tuple[bool, ...],
     cotangent: bool = True,
 ) -> dict[str, Arrays]:
@@ -49,19 +60,22 @@ def condition(
     sizes = jax.tree.leaves(at._replace(floats=_inexact(at.floats, varied), cotangent=scaled))
     ends = np.cumsum([v.size for v in leaves])
 
-    def moved(move: Array) -> Any:
+    def moved(turn: tuple[Array, Array]) -> Any:
+        only, row = turn
+        drawn = moves.drawn[row]
         tangents = [
-            size * move[end - v.size : end].reshape(v.shape)
-            for v, size, end in zip(leaves, sizes, ends, strict=True)
+            size
+            * jnp.where(only < 0, drawn[end - v.size : end].reshape(v.shape), _one(only == i, v))
+            for i, (v, size, end) in enumerate(zip(leaves, sizes, ends, strict=True))
         ]
         found = jax.jvp(lambda p: quantity(f, moving, p), (at,), (tree.unflatten(tangents),))[1]
         return jax.tree.map(jnp.abs, found)
 
-    return jax.lax.map(moved, moves)
+    return jax.lax.map(moved, (moves.only, moves.row))
 
 
-def moves(at: Point, *, elementwise: bool = False) -> np.ndarray:
-    """Relative moves of all numbers of a point: of one leaf alone, then Cauchy's: (turns, size).
+def moves(at: Point, *, elementwise: bool = False) -> Moves:
+    """Relative moves of all numbers of a point: of one leaf alone, then Cauchy's.
 
     Where nothing is added up, those of one leaf alone say all.
     """
@@ -85,11 +99,19 @@ def size_of_terms(found: dict[str, Arrays], at: Point) -> dict[str, list[np.ndar
 
 
 @lru_cache(maxsize=2)  # points of one check have the same sizes
-def _moves(sizes: tuple[int, ...], elementwise: bool) -> np.ndarray:
-    total, leaf = sum(sizes), np.repeat(np.arange(len(sizes)), sizes)
+def _moves(sizes: tuple[int, ...], elementwise: bool) -> Moves:
+    total = sum(sizes)
     draws = 0 if elementwise else _FEW if total > _LARGE else _DRAWS
-    drawn = np.random.default_rng(0).standard_cauchy((draws, total)).clip(-_LONGEST, _LONGEST)
-    return np.vstack([leaf == np.arange(len(sizes))[:, None], drawn])
+    drawn = np.random.default_rng(0).standard_cauchy((max(1, draws), total))
+    return Moves(
+        only=np.append(np.arange(len(sizes)), np.full(draws, -1)).astype(np.int32),
+        row=np.append(np.zeros(len(sizes)), np.arange(draws)).astype(np.int32),
+        drawn=drawn.clip(-_LONGEST, _LONGEST),
+    )
+
+
+def _one(yes: Array, v: Array) -> Array:
+    return jnp.full(v.shape, yes.astype(v.dtype))
 
 
 def _inexact(floats: Arrays, varied: tuple[bool, ...]) -> Arrays:

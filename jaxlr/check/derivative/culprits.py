@@ -82,7 +82,7 @@ def _terms(programs: Programs, at: Point, others: list[Any]) -> dict[str, Any]:
 
     moving = tuple(layout.moving)
 
-    turns = jnp.asarray(moves(at))
+    turns = jax.tree.map(jnp.asarray, moves(at))
 
     def terms(at: Point) -> Any:
         of = partial(

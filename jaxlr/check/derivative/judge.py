@@ -47,7 +47,7 @@ class Judge:
         self.unknown: Counter[str] = Counter()
         self.places: list[Place] = []
         self.given: dict[tuple[Quantity, str, int | None], Point] = {}
-        self._confirmation = Confirmation(programs, self.tally, confirmations)
+        self._confirmation = Confirmation(programs, tolerance, self.tally, confirmations)
         self._settled: set[Any] = set()
         self._verdicts: dict[Key, set[Verdict]] = {}
 

@@ -61,12 +61,15 @@ class Laws:
     def _scale(self, dtype: str) -> None:
         none, once, twice = (self._pulled[dtype, name] for name in (ZERO, ONES, DOUBLE))
         for zero, one, two in zip(none, once, twice, strict=True):
+            known = np.isfinite(zero.truth) & np.isfinite(one.truth) & np.isfinite(two.truth)
             with np.errstate(invalid="ignore", over="ignore"):
                 kept = (zero.hand == 0) & (abs(two.hand - 2 * one.hand) <= two.allowed)
-            self._count(_LINEAR, kept)
+            self._count(_LINEAR, kept[known])
 
     def _meet(self, pulled: Sequence[Comparison], pushed: Sequence[Comparison]) -> None:
         """``<c, J v> = <J' c, v>``."""
+        if not all(np.isfinite(c.truth).all() for c in (*pulled, *pushed)):
+            return
         point = pushed[0].place.probe.point
         one, loose = _product(pushed, point.cotangent)
         other, slack = _product(pulled, point.along)

@@ -107,16 +107,16 @@ class Program:
         quantity: Quantity,
         point: Point,
         others: list[Any],
-        moves: np.ndarray,
+        moves: Any,
     ) -> Found:
-        def size(at: Point, others: list[Any], moves: Array) -> dict[str, Arrays]:
+        def size(at: Point, others: list[Any], moves: Any) -> dict[str, Arrays]:
             f, moving = partial(self._of_floats, others), tuple(self.layout.moving)
             return of(quantity, f, moving, at, moves)
 
         with jax.enable_x64(True):
             run = self._once((quantity, name), lambda: jax.jit(size))
             # A callback inside runs in this thread, where 64 bits are on, if nothing is waited for.
-            given = jax.block_until_ready((_device(wide(point)), others, jnp.asarray(moves)))
+            given = jax.block_until_ready((_device(wide(point)), others, _device(moves)))
             return _host(run(*given))
 
     def _once(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
@@ -189,8 +189,8 @@ def _in_mode(one: Callable[..., Any], mode: str) -> Callable[..., Any]:
     return lambda points, others: jax.lax.map(lambda p: one(p, others), points)
 
 
-def _device(point: Point) -> Point:
-    return jax.tree.map(jnp.asarray, point)
+def _device(tree: Any) -> Any:
+    return jax.tree.map(jnp.asarray, tree)
 
 
 def _host(tree: Any) -> Any:

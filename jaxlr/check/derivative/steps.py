@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, Quantity, gradient
 from jaxlr.check.graph.evaluate import CALLS, LOOPS, bind, inner, loop, run
@@ -64,6 +64,14 @@ def condition_of_steps(
     return jax.tree.map(lambda v: jnp.nan_to_num(jnp.nanmax(v, 0)), found)
 
 
+def _is_rounded(var: Any) -> bool:
+    """Whether an input is a constant that coarse types do not have: there it is another number."""
+    if not isinstance(var, Literal) or not jnp.issubdtype(np.asarray(var.val).dtype, jnp.floating):
+        return False
+    value = np.asarray(var.val, np.float64)
+    return bool(np.any(value.astype(jnp.bfloat16).astype(np.float64) != value))
+
+
 class _Shaken:
     """A run of a jaxpr in which every floating-point result is moved a little."""
 
@@ -79,7 +87,8 @@ class _Shaken:
             return self.run(inner(eqn), values)
         if eqn.primitive in LOOPS:
             return loop(eqn, values, self.run)
-        found = bind(eqn, values)
+        pairs = zip(eqn.invars, values, strict=True)
+        found = bind(eqn, [self._moved(v) if _is_rounded(var) else v for var, v in pairs])
         return found if eqn.primitive.name in _EXACT else [self._moved(v) for v in found]
 
     def _moved(self, v: Any) -> Any:

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlr.data.errors import DataError
-from jaxlr.data.prefetch import prefetch
 from jaxlr.data.stream import Block
 from jaxlr.data.streamed.draws import draws
 from jaxlr.data.streamed.part import StreamedPart
-from jaxlr.shard import aligned_empty
+from jaxlr.shard import aligned_empty, prefetch
 
 _CHUNKS = 8  # in a window
 _LEAST_CHUNK = 256  # rows: fewer are not worth looking for in a file

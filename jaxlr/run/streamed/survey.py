@@ -1,6 +1,5 @@
 """The read of a stream before a run: it counts, checks, measures, and takes the fingerprint."""
 
-from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
@@ -11,14 +10,14 @@ from jaxlr.data.moments import Moments
 from jaxlr.run.config import RunConfig
 from jaxlr.run.fingerprint import Digests
 from jaxlr.run.memory import STREAM_MEMORY
-from jaxlr.run.parts import ROWS_CHECKED, check_weights
+from jaxlr.run.parts import ROWS_CHECKED, Tell, check_weights, describe_labels, tell_split
 from jaxlr.run.streamed.parts import NAMES, StreamedParts
 
 
 def survey(
     stream: Stream,
     config: RunConfig,
-    tell: Callable[[str], None],
+    tell: Tell,
     *,
     validation_fraction: float = 0.0,
 ) -> StreamedParts:
@@ -53,7 +52,7 @@ def survey(
         memory=memory,
     )
     tell(surveyor.describe())
-    tell("split: " + ", ".join(f"{size} rows to {name}" for name, size in parts.sizes().items()))
+    tell_split(parts.sizes(), tell)
     return parts
 
 
@@ -130,7 +129,5 @@ class _Surveyor:
         return Dataset(X, y, stream.features, stream.labels, stream.name)
 
     def describe(self) -> str:
-        names = zip(self.stream.labels, self.labels[:2].tolist(), strict=True)
-        labels = ", ".join(f"label {i} = {name} ({n})" for i, (name, n) in enumerate(names))
-        between = f", {self.labels[2]} soft labels between them" if self.labels[2] else ""
-        return f"labels: {labels}{between}"
+        *counts, soft = self.labels.tolist()
+        return f"labels: {describe_labels(self.stream.labels, counts, soft=soft)}"

@@ -1,7 +1,5 @@
 """The folder of a sweep: complete or not there."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,18 +38,4 @@ def write(target: Path, files: Mapping[str, str | bytes], *, overwrite: bool) ->
     """Write the files into ``target``, which appears complete or not at all."""
     target = target.absolute()
     check_free(target, overwrite=overwrite)
-    if not target.exists():
-        folder.write(target, files, overwrite=False)
-        return
-    try:
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        old = target.rename(beside / "old")
-    except OSError as error:
-        raise RunFolderError(f"{target} cannot be written: {error.strerror}") from error
-    try:
-        folder.write(target, files, overwrite=False)
-    except BaseException:
-        old.rename(target)
-        raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    folder.put(target, files)

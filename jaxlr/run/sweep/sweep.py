@@ -13,10 +13,10 @@ import numpy as np
 
 from jaxlr import core, data, shard
 from jaxlr.data import DataError
-from jaxlr.run.parts import Parts, devices_for, place, prepare
+from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.rows import load_rows
 from jaxlr.run.scoring import evaluate
-from jaxlr.run.session import INTERRUPTED, KEYS, GradientCheckError, Tell
+from jaxlr.run.session import INTERRUPTED, KEYS, GradientCheckError
 from jaxlr.run.summary import to_json
 from jaxlr.run.sweep import folder
 from jaxlr.run.sweep.config import SweepConfig

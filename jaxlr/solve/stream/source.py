@@ -1,26 +1,13 @@
 """What rows that are read again and again must offer, and blocks of them on the device."""
 
 from collections.abc import Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from contextlib import closing
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows
-
-
-class RowBlock(Protocol):
-    """Some rows, in memory of their own: X (m, d), labels y (m,), weights (m,) or None."""
-
-    @property
-    def X(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def y(self) -> np.ndarray | None: ...  # noqa: D102
-
-    @property
-    def weight(self) -> np.ndarray | None: ...  # noqa: D102
+from jaxlr.batch import RowBlock, Rows
 
 
 class RowStream(Protocol):
@@ -63,23 +50,15 @@ def read(stream: RowStream, kind: Kind | None = None) -> Generator[Block]:
     ValueError
         If shapes do not fit, or a block is not of that kind; without it, of that of the first.
     """
-    found: Any = iter(stream.blocks())
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="jaxlr-read") as thread:
-            coming = thread.submit(next, found, None)
-            while (block := coming.result()) is not None:
-                coming = thread.submit(next, found, None)
-                block = _checked(block)
-                kind = block.kind if kind is None else kind
-                if block.kind != kind:
-                    raise ValueError(
-                        f"blocks differ: one has {_describe(kind)}, a later one "
-                        f"{_describe(block.kind)}"
-                    )
-                yield block
-    finally:  # the thread is done with it
-        if hasattr(found, "close"):
-            found.close()
+    with closing(shard.prefetch(stream.blocks())) as blocks:
+        for found in blocks:
+            block = _checked(found)
+            kind = block.kind if kind is None else kind
+            if block.kind != kind:
+                raise ValueError(
+                    f"blocks differ: one has {_describe(kind)}, a later one {_describe(block.kind)}"
+                )
+            yield block
 
 
 def check_values(block: Block, first: int) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 
 from jaxlr import batch
 from jaxlr.batch import Rows
-from jaxlr.solve.measure import LEAST_SHARE, ROWS_MEASURED, ROWS_SEEN, checked, from_moments, look
+from jaxlr.solve.measure import (
+    LEAST_SHARE,
+    ROWS_MEASURED,
+    ROWS_SEEN,
+    checked,
+    from_moments,
+    is_spread,
+    look,
+)
 from jaxlr.solve.plan import SMALL
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.stream.reservoir import Reservoir
@@ -103,7 +111,7 @@ class _Surveyor:
         """Whether neither a label nor the weights come from a few of the rows."""
         least = min(self.ones, self.n - self.ones)
         weight = float(self.moments[0])
-        spread = not self.kind.weighted or weight**2 >= 0.1 * self.n * self.square
+        spread = not self.kind.weighted or is_spread(weight, self.square, self.n)
         return spread and least >= LEAST_SHARE * self.n
 
 
