@@ -94,8 +94,10 @@ def wait(processes: list[subprocess.Popen[str]]) -> int:
         codes = [process.poll() for process in processes]
         failed = [i for i, code in enumerate(codes) if code]
         if failed:
-            # Of several since the last look, one that a signal ended: it took the others along.
-            return end(processes, min(failed, key=lambda i: codes[i] or 0))
+            # Of several since the last look, one that a signal ended: it took the others along,
+            # which JAX aborts.
+            aborted = -signal.SIGABRT
+            return end(processes, min(failed, key=lambda i: (codes[i] == aborted, codes[i] or 0)))
         if None not in codes:
             return 0
         time.sleep(_POLL_SECONDS)

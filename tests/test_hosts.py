@@ -21,12 +21,11 @@ from jaxlr.run.sweep import SweepConfig, run_sweep
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = [sys.executable, str(ROOT / "scripts/launch_local.py"), "-n", "2", "--"]
-FOLDERS = ("train", "again", "batches", "fit", "cv")
-NUMBERS = {"exclude": ("city", "times")}
 COLUMNS = {"weight": "times", "categorical": ("city",), "missing": "mean"}
 TRAIN = {
-    **NUMBERS,
-    "missing": 0.0,
+    **COLUMNS,
+    "target": "won",
+    "exclude": ("share",),
     "steps": 30,
     "validation_fraction": 0.2,
     "validate_every": 5,
@@ -34,14 +33,25 @@ TRAIN = {
 }
 CONFIGS = {
     "train": (run_train, TrainConfig, TRAIN),
-    "again": (run_train, TrainConfig, TRAIN),
-    "batches": (
-        run_train,
-        TrainConfig,
-        {**COLUMNS, "steps": 12, "batch_size": 16, "test_fraction": 0.0, "dtype": "float64"},
+    "batches": (run_train, TrainConfig, {**TRAIN, "steps": 12, "batch_size": 16}),
+    # One row to test on, so that a process has none.
+    "fit": (
+        run_fit,
+        FitConfig,
+        {
+            **COLUMNS,
+            "target": "share",
+            "exclude": ("won",),
+            "l2": 0.01,
+            "test_fraction": 0.005,
+            "seed": 1,
+        },
     ),
-    "fit": (run_fit, FitConfig, {**COLUMNS, "l2": 0.01, "test_fraction": 0.2}),
-    "cv": (run_cv, CvConfig, {**COLUMNS, "l2": (0.01, 0.1), "folds": 3}),
+    "cv": (
+        run_cv,
+        CvConfig,
+        {**COLUMNS, "target": "won", "exclude": ("share",), "l2": (0.01, 0.1), "folds": 3},
+    ),
 }
 # All in one launch, for to start JAX twice takes longer than all of them.
 PROGRAM = """
@@ -60,16 +70,16 @@ def rows(tmp_path_factory):
     X = rng.standard_normal((101, 3)) * [1, 5, 0.2] + [0, 300, 1]
     y = X[:, 0] + 0.3 * (X[:, 1] - 300) + rng.logistic(size=101) > 0
     path = tmp_path_factory.mktemp("hosts") / "rows.csv"
-    lines = ["a,b,c,d,city,times,won"]
+    lines = ["a,b,c,d,city,times,won,share"]
     for i, (x, label) in enumerate(zip(X.tolist(), y, strict=True)):
-        rest = ["" if i % 9 == 4 else i % 7, "ABC"[i % 3], (i // 4) % 3, int(label)]
+        rest = ["" if i % 9 == 4 else i % 7, "ABC"[i % 3], (i // 4) % 3, int(label), (i % 5) / 4]
         lines.append(",".join(map(str, [*x, *rest])))
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 def argv(command, path, out, settings):
-    words = [command, str(path), "--target", "won", "--out", str(out)]
+    words = [command, str(path), "--out", str(out)]
     for name, value in settings.items():
         values = value if isinstance(value, tuple) else (value,)
         words += [f"--{name.replace('_', '-')}", *map(str, values)]
@@ -84,6 +94,9 @@ def by_two(rows, tmp_path_factory):
         argv(kind.command, rows, parent / name, settings)
         for name, (_, kind, settings) in CONFIGS.items()
     ]
+    half = {**TRAIN, "steps": 15, "checkpoint_steps": 10}
+    calls.append(argv("train", rows, parent / "resumed", half))
+    calls.append(["resume", str(parent / "resumed"), "--steps", str(TRAIN["steps"])])
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
         import launch_local
@@ -108,10 +121,10 @@ def all_numbers(value, path=""):
         yield path, value
 
 
-@pytest.mark.parametrize("name", ["train", "batches", "fit", "cv"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_two_processes_find_what_one_does(name, rows, by_two, tmp_path):
     run, kind, settings = CONFIGS[name]
-    one = run(kind(data=str(rows), target="won", out=str(tmp_path / name), **settings))
+    one = run(kind(data=str(rows), out=str(tmp_path / name), **settings))
     folder = by_two[0] / name
     model = Model.load(folder)
     for field in ("w", "b", "mean", "scale"):
@@ -128,17 +141,17 @@ def test_two_processes_find_what_one_does(name, rows, by_two, tmp_path):
         np.testing.assert_allclose(found[place], value, rtol=1e-11, atol=atol, err_msg=place)
 
 
-def test_the_same_processes_give_the_same_bytes(by_two):
+def test_as_many_processes_give_the_same_bytes_and_so_they_do_after_a_break(by_two):
     for file in ("params.safetensors", "metrics.jsonl"):
-        first, second = ((by_two[0] / name / file).read_bytes() for name in ("train", "again"))
+        first, second = ((by_two[0] / name / file).read_bytes() for name in ("train", "resumed"))
         assert first == second
 
 
 def test_only_the_first_process_prints_results_and_writes(by_two):
-    parent, ((first, _), (second, _)) = by_two
+    parent, ((first, _), second) = by_two
     assert "written to" in first
-    assert [line for line in second.splitlines() if not line.startswith("[Gloo]")] == []
-    assert sorted(path.name for path in parent.iterdir()) == sorted(FOLDERS)
+    assert second == ("", "")
+    assert sorted(path.name for path in parent.iterdir()) == sorted([*CONFIGS, "resumed"])
 
 
 def test_a_killed_process_is_named_ends_the_others_and_the_run_resumes(rows, tmp_path):
@@ -163,20 +176,15 @@ def test_a_killed_process_is_named_ends_the_others_and_the_run_resumes(rows, tmp
     resumed = resume_training(tmp_path / "run", steps=newest + 10, tell=told.append)
     assert any(line.startswith("processes: 2 when this run began, 1 now") for line in told)
     config = TrainConfig(
-        data=str(rows),
-        target="won",
-        out=str(tmp_path / "one"),
-        **{**settings, "steps": newest + 10},
+        data=str(rows), out=str(tmp_path / "one"), **{**settings, "steps": newest + 10}
     )
     np.testing.assert_allclose(resumed.model.w, run_train(config).model.w, rtol=1e-12)
 
 
 def test_what_only_one_process_can_do_is_refused(rows, monkeypatch):
     monkeypatch.setattr(shard, "host_count", lambda: 2)
-    streamed = TrainConfig(data=str(rows), target="won", memory="1kB", **NUMBERS, missing="mean")
-    with pytest.raises(
-        DataError, match=r"needs 5\.71 kB and may take 1 kB\. Allow more \(--memory"
-    ):
+    streamed = TrainConfig(data=str(rows), memory="1kB", **TRAIN)
+    with pytest.raises(DataError, match=r"needs \S+ kB and may take 1 kB\. Allow more \(--memory"):
         open_rows(streamed, print)
     with pytest.raises(shard.HostsError, match="a sweep runs as one process"):
         run_sweep(SweepConfig())

@@ -16,7 +16,6 @@ from jaxlr.cli.hosts import on_hosts
 from jaxlr.cli.predict import Predict
 from jaxlr.cli.runs import Runs
 from jaxlr.cli.show import print_error
-from jaxlr.cli.start import start_jax
 from jaxlr.cli.sweep import SweepCommand
 from jaxlr.cli.train import Resume, Train
 from jaxlr.data import DataError
@@ -24,6 +23,8 @@ from jaxlr.run import GradientCheckError, RunFolderError
 from jaxlr.shard import HostsError
 
 _CONFIGURED = {"train": Train, "sweep": SweepCommand, "fit": Fit, "cv": Cv}
+_ON_HOSTS = (Train, Resume, Fit, Cv)
+_KNOWN = (StartError, HostsError, DataError, RunFolderError, GradientCheckError)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -58,17 +59,15 @@ def run(argv: Sequence[str]) -> int:
         with profiled(start):
             return command.run()
 
-    try:
-        start_jax(start)
-    except (StartError, HostsError) as error:
-        print_error(str(error))
+    if start.is_one_of_several and not isinstance(command, _ON_HOSTS):
+        print_error(f"jaxlr {argv[0]} runs as one process: start it without --processes, once")
         return 2
     return on_hosts(carry_out, _known, start)
 
 
 def _known(error: Exception) -> int | None:
     """Print an error that needs no traceback, and return its exit code."""
-    if not isinstance(error, DataError | RunFolderError | GradientCheckError | HostsError):
+    if not isinstance(error, _KNOWN):
         return None
     print_error(str(error))
     return 1 if isinstance(error, GradientCheckError) else 2

@@ -37,6 +37,12 @@ class Start:
     process: int | None = None
     heartbeat: int = 30
 
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the command runs as several processes, as far as is known before they meet."""
+        said = (self.coordinator, self.processes, self.process)
+        return self.processes != "1" and any(v is not None for v in said)
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -79,18 +85,15 @@ def join_hosts(start: Start) -> None:
     StartError, jaxlr.shard.HostsError
         If that cannot be.
     """
-    count = start.processes
-    if count is None and start.coordinator is None and start.process is None:
+    if not start.is_one_of_several or jax.distributed.is_initialized():
         return
-    numbers = None if count in (None, "auto") else int(count)
-    if jax.distributed.is_initialized() or numbers == 1:
-        return
+    count = None if start.processes in (None, "auto") else int(start.processes)
     try:
         shard.start_hosts(
-            start.coordinator, numbers, start.process, heartbeat_seconds=start.heartbeat
+            start.coordinator, count, start.process, heartbeat_seconds=start.heartbeat
         )
     except ValueError as error:
-        raise StartError(f"--coordinator, --processes, --process: {error}") from error
+        raise StartError(f"options of several processes: {error}") from error
 
 
 def choose_device(start: Start) -> None:
@@ -103,19 +106,24 @@ def choose_device(start: Start) -> None:
     """
     if start.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    if start.device is None or jax.default_backend() == start.device:
+    if start.device is None:
         return
-    found = ", ".join(sorted({device.device_kind for device in jax.devices()}))
+    try:
+        if jax.default_backend() == start.device:
+            return
+        found = f"only {', '.join(sorted({device.device_kind for device in jax.devices()}))}"
+    except RuntimeError as error:  # JAX was told to look for others, which are not there
+        found = str(error).strip().partition("\n")[0]
     raise StartError(
-        f"--device {start.device}: JAX finds no such device here, only {found}. "
+        f"--device {start.device}: JAX finds no such device here, {found}. "
         "For NVIDIA's GPUs install jax[cuda12], with a driver for them; or leave the option out"
     )
 
 
 @contextmanager
 def profiled(start: Start) -> Iterator[None]:
-    """Write a trace of what is computed meanwhile, if that was asked for."""
-    if start.profile is None:
+    """Write a trace of what the first process computes meanwhile, if that was asked for."""
+    if start.profile is None or shard.host_index() > 0:
         yield
         return
     Path(start.profile).mkdir(parents=True, exist_ok=True)

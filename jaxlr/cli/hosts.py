@@ -5,20 +5,26 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import NoReturn
 
 import jax
 
 from jaxlr import shard
+from jaxlr.cli import drop_output
 from jaxlr.cli.devices import Start
 from jaxlr.cli.show import print_error
+from jaxlr.cli.start import start_jax
 
 _NETWORKS = ("Gloo", "NCCL")
 
 
 def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], start: Start) -> int:
-    """Run a command; where an error ends it on this process, end at once and bring the others down.
+    """Start JAX, and run a command; of several processes the first prints.
+
+    Where an error ends it on one of them, that one says so, ends at once, and brings the others
+    down.
 
     Parameters
     ----------
@@ -30,12 +36,15 @@ def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], s
         As the command was started.
     """
     try:
-        if shard.host_index() > 0:
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (until this process ends)
-        return run()
+        start_jax(start)
+        if shard.host_index() == 0:
+            return run()
+        drop_output()
+        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+            return run()
     except BaseException as error:
         code = known(error) if isinstance(error, Exception) else None
-        if shard.host_count() == 1:
+        if not jax.distributed.is_initialized():
             if code is None:
                 raise
             return code

@@ -79,10 +79,13 @@ class Dataset(NamedTuple):
         Where a column is constant but for rounding, the deviation given is 1. ``total`` sums an
         array over several processes, where each has rows of its own.
         """
-        total = total or np.asarray
-        m = int(total(np.array(len(index))))
-        first = self.X[index[0]].astype(np.float64)  # as the origin: constant columns are exact
-        first = total(first * len(index)) / m if m > len(index) else first
+        # As the origin, so that constant columns are exact; of a process without rows, 0.
+        m, first = len(index), self.X[index[:1]].astype(np.float64).sum(axis=0)
+        if total is None:
+            total = np.asarray
+        else:
+            whole = int(total(np.array(m)))
+            m, first = whole, total(first * m) / whole
         mean, square = np.zeros_like(first), np.zeros_like(first)
         with np.errstate(over="ignore", invalid="ignore"):
             for block in self._blocks(len(index)):

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +41,7 @@ class OwnRows(NamedTuple):
     def rows(
         self, index: np.ndarray, *, mean: Any = 0.0, scale: Any = 1.0, dtype: DTypeLike = np.float64
     ) -> Dataset:
-        """Read this process's share of the rows ``index``; otherwise as `Dataset.rows`."""
-        if len(index) < shard.host_count():
-            raise DataError(
-                f"{self.name}: a part of {len(index)} rows is too small for {shard.host_count()} "
-                "processes: use fewer of them"
-            )
+        """Read this process's share of the rows ``index``, none of few; else as `Dataset.rows`."""
         own = index[shard.host_share(len(index))]
         wide = np.promote_types(dtype, np.float32)
         weight = None if self.weight is None else self.weight[own].astype(wide)
@@ -79,10 +74,11 @@ def load_own(config: RunConfig) -> Any:
     stream = data.open_stream(config.data, dtype=np.float64, **settings)
     _check_memory(stream, config)
     labels, weights = [], []
-    for block in data.prefetch(stream.blocks()):
-        labels.append(np.asarray(block.y))
-        digests.add(block.X, labels[-1], block.weight)
-        weights.append(block.weight)
+    with closing(data.prefetch(stream.blocks())) as blocks:
+        for block in blocks:
+            labels.append(np.asarray(block.y))
+            digests.add(block.X, labels[-1], block.weight)
+            weights.append(block.weight)
     weight = None if config.weight is None else np.concatenate(weights)
 
     def take(index: np.ndarray, *, mean: Any, scale: Any, dtype: DTypeLike) -> Dataset:

@@ -49,9 +49,10 @@ class Parts(NamedTuple):
         return self.validation is not None
 
     def sample(self, rng: np.random.Generator) -> Dataset:
-        """Take some of the training rows."""
-        m = len(self.train.y)
-        return self.train.rows(np.sort(rng.choice(m, min(m, ROWS_CHECKED), replace=False)))
+        """Take some of the training rows, of all processes, without their weights."""
+        m, most = len(self.train.y), max(1, ROWS_CHECKED // shard.host_count())
+        found = self.train.rows(np.sort(rng.choice(m, min(m, most), replace=False)))
+        return found._replace(X=shard.join(found.X), y=shard.join(found.y), weight=None)
 
     def evaluate(self, params: Params) -> dict[str, Any]:
         """Say how good parameters are on each part."""
@@ -106,7 +107,7 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
     def part(index: np.ndarray) -> Dataset:
         found = rows.rows(index, mean=mean, scale=scale, dtype=config.features_dtype)
         if found.weight is not None:  # those of one of several processes may all be 0
-            check_weights(shard.gather(found.weight.max()), rows.name)
+            check_weights(shard.gather(found.weight.max(initial=0)), rows.name)
         return found
 
     return Parts(

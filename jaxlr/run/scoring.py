@@ -21,7 +21,8 @@ def evaluate(params: Params, rows: Dataset) -> Scores:
     Each row counts by its weight. With soft labels, accuracy and the area are None; so is the area
     with one label only.
     """
-    a = shard.join(np.asarray(batch.probabilities(params, rows.X), np.float64))
+    own = batch.probabilities(params, rows.X) if len(rows.X) else ()  # one of several may have none
+    a = shard.join(np.asarray(own, np.float64))
     y = shard.join(rows.y.astype(np.float64))
     s = None if rows.weight is None else shard.join(rows.weight.astype(np.float64))
     hard = bool(np.isin(y, (0, 1)).all())

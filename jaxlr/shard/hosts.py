@@ -102,9 +102,9 @@ def host_index() -> int:
 
 
 def host_share(n: int) -> slice:
-    """Return which of n rows are this process's: as many as others have, or one less."""
+    """Return which of n rows are this process's: as many as the first has, or one less."""
     count, index = host_count(), host_index()
-    return slice(n * index // count, n * (index + 1) // count)
+    return slice(-(-n * index // count), -(-n * (index + 1) // count))
 
 
 def gather(v: Any) -> np.ndarray:
