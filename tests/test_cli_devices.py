@@ -59,6 +59,13 @@ def test_half_of_what_processes_need(capsys):
     assert "give all three, or none" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("argv", [["predict", "run", "rows.csv"], ["sweep"], ["runs"]])
+def test_a_command_for_one_process(argv, capsys):
+    assert main([*argv, "--processes", "2"]) == 2
+    message = f"jaxlr {argv[0]} runs as one process: start it without --processes, once\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
 def test_a_device_that_is_not_there(tmp_path, capsys):
     other = "gpu" if jax.default_backend() == "cpu" else "cpu"  # JAX has started with the one
     assert main(["train", "--device", other, "--out", str(tmp_path / "run")]) == 2
@@ -66,27 +73,29 @@ def test_a_device_that_is_not_there(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_device_that_is_there_and_a_trace(tmp_path):
-    out, trace = tmp_path / "run", tmp_path / "trace"
-    argv = ["train", "--steps", "3", "--out", str(out)]
-    assert main([*argv, "--device", jax.default_backend(), "--profile", str(trace)]) == 0
-    assert json.loads((out / "summary.json").read_text())["status"] == "steps_done"
-    assert [path.stat().st_size > 0 for path in trace.rglob("*.xplane.pb")] == [True]
-    assert "profile" not in (out / "config.toml").read_text()
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train on float32 and on rounded data, the first on a named device with a trace."""
+    parent = tmp_path_factory.mktemp("devices")
+    argv = ["train", "--steps", "60", "--alpha", "1"]
+    first = ["--device", jax.default_backend(), "--profile", str(parent / "trace")]
+    for dtype, more in (("float32", first), ("bfloat16-data", [])):
+        assert main([*argv, "--dtype", dtype, "--out", str(parent / dtype), *more]) == 0
+    return parent
 
 
-def test_data_in_bfloat16_is_trained_on_in_float32(tmp_path):
-    models, summaries = [], []
-    for dtype in ("float32", "bfloat16-data"):
-        out = tmp_path / dtype
-        argv = ["train", "--steps", "60", "--alpha", "1", "--dtype", dtype, "--out", str(out)]
-        assert main(argv) == 0
-        models.append(Model.load(out))
-        summaries.append(json.loads((out / "summary.json").read_text()))
-    exact, rounded = models
+def test_the_device_that_is_there_and_a_trace(trained):
+    assert [path.stat().st_size > 0 for path in trained.rglob("*.xplane.pb")] == [True]
+    assert "profile" not in (trained / "float32" / "config.toml").read_text()
+
+
+def test_data_in_bfloat16_is_trained_on_in_float32(trained):
+    folders = [trained / dtype for dtype in ("float32", "bfloat16-data")]
+    exact, rounded = (Model.load(folder) for folder in folders)
     # Features are off by 2^-9 of themselves at most, parameters by about as much, not by 0.
     change = np.abs(rounded.w - exact.w) * exact.scale
     assert 0 < change.max() < 2**-5 * np.abs(exact.w * exact.scale).max()
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
     losses = [summary["train"]["loss"] for summary in summaries]
     np.testing.assert_allclose(losses[1], losses[0], rtol=2**-7)
 
