@@ -19,7 +19,7 @@ from typing import IO
 
 _MAIN = "import sys; from jaxlr.cli import main; sys.exit(main())"
 _POLL_SECONDS = 0.05
-_GRACE_SECONDS = 2.0  # for the others to end by themselves, once one has failed
+_GRACE_SECONDS = 1.0  # for the others to end by themselves, once one has failed
 
 
 def main() -> int:

@@ -112,8 +112,8 @@ def choose_device(start: Start) -> None:
         if jax.default_backend() == start.device:
             return
         found = f"only {', '.join(sorted({device.device_kind for device in jax.devices()}))}"
-    except RuntimeError as error:  # JAX was told to look for others, which are not there
-        found = str(error).strip().partition("\n")[0]
+    except (RuntimeError, AssertionError):  # JAX was told to look for others
+        found = f"nor any of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
     raise StartError(
         f"--device {start.device}: JAX finds no such device here, {found}. "
         "For NVIDIA's GPUs install jax[cuda12], with a driver for them; or leave the option out"

@@ -18,6 +18,7 @@ from jaxlr.cli.show import print_error
 from jaxlr.cli.start import start_jax
 
 _NETWORKS = ("Gloo", "NCCL")
+_MOMENT_SECONDS = 1.0
 
 
 def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], start: Start) -> int:
@@ -79,7 +80,11 @@ def _is_of_another(error: BaseException) -> bool:
 
 
 def _leave(code: int) -> NoReturn:
-    """End without waiting for the others, as JAX would: they may be waiting for this process."""
+    """End without waiting for the others, as JAX would: they may be waiting for this process.
+
+    Those that meet the same error get a moment to end likewise, before JAX aborts them.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
+    time.sleep(_MOMENT_SECONDS)
     os._exit(code)

@@ -45,8 +45,8 @@ def start_hosts(
     processes, process : int, optional
         How many there are, and which of them this is, from 0.
     heartbeat_seconds : int
-        A process that has not been heard of for so long counts as dead, and ends the others. Where
-        the connection to it breaks, they end at once.
+        A process that has not been heard of for so long counts as dead; JAX then aborts the others,
+        naming it. What they compute together fails before, where the connection to it breaks.
 
     Raises
     ------

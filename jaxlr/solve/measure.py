@@ -93,8 +93,8 @@ def _is_spread(s: Array | None) -> bool:
     weight = shard.own_rows(s).astype(np.float64)
     over = shard.gather if shard.is_elsewhere(s) else np.atleast_2d
     weight = weight / over(weight.max()).max()
-    sums = over(np.array([weight.sum(), np.sum(weight**2)])).sum(axis=0)
-    return is_spread(*sums, len(s))
+    once, square = over(np.array([weight.sum(), np.sum(weight**2)])).sum(axis=0)
+    return is_spread(once, square, len(s))
 
 
 def is_spread(total: float, square: float, n: int) -> bool:
