@@ -73,6 +73,16 @@ def test_a_device_that_is_not_there(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_device_where_jax_looks_for_another(monkeypatch, capsys):
+    def none():
+        raise AssertionError  # so JAX, where JAX_PLATFORMS names what is not there
+
+    monkeypatch.setattr(jax, "default_backend", none)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    assert main(["train", "--device", "gpu"]) == 2
+    assert "finds no such device here, nor any of JAX_PLATFORMS=cuda" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Train on float32 and on rounded data, the first on a named device with a trace."""
