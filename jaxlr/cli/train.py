@@ -5,6 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from jaxlr import shard
 from jaxlr.cli.progress import TrainingProgress
 from jaxlr.cli.show import print_error, print_line, print_metrics
 from jaxlr.data import BUILT_IN
@@ -47,7 +48,10 @@ class Resume:
 
     def run(self) -> int:
         """Train on; 1 if the loss diverged, 130 or 143 if it was interrupted."""
-        steps = self.steps or getattr(RunConfig.load(self.run_folder), "steps", 1)
+        steps = self.steps
+        if steps is None:  # the folder need be there for the first process only, which shows steps
+            shown = shard.host_index() == 0
+            steps = getattr(RunConfig.load(self.run_folder), "steps", 1) if shown else 1
         with TrainingProgress(steps) as progress:
             run = resume_training(
                 self.run_folder, steps=self.steps, tell=progress.tell, callback=progress

@@ -49,9 +49,10 @@ class Parts(NamedTuple):
         return self.validation is not None
 
     def sample(self, rng: np.random.Generator) -> Dataset:
-        """Take some of the training rows."""
-        m = len(self.train.y)
-        return self.train.rows(np.sort(rng.choice(m, min(m, ROWS_CHECKED), replace=False)))
+        """Take some of the training rows, of all processes, without their weights."""
+        m, most = len(self.train.y), max(1, ROWS_CHECKED // shard.host_count())
+        found = self.train.rows(np.sort(rng.choice(m, min(m, most), replace=False)))
+        return found._replace(X=shard.join(found.X), y=shard.join(found.y), weight=None)
 
     def evaluate(self, params: Params) -> dict[str, Any]:
         """Say how good parameters are on each part."""
@@ -63,7 +64,9 @@ class Parts(NamedTuple):
     def sizes(self) -> dict[str, int]:
         """Rows in each part there is."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: len(part.y) for name, part in parts.items() if part is not None}
+        return {
+            name: int(shard.add_up(len(part.y))) for name, part in parts.items() if part is not None
+        }
 
 
 def model_of(
@@ -98,13 +101,13 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
         share = validation_fraction / (1 - config.test_fraction)
         rest, chosen = data.split(rows.y[train], share, seed=config.seed)
         train, held_out = train[rest], train[chosen]
-    d = rows.X.shape[1]
+    d = len(rows.features)
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
     def part(index: np.ndarray) -> Dataset:
-        found = rows.rows(index, mean=mean, scale=scale, dtype=config.dtype)
-        if found.weight is not None:
-            check_weights(found.weight, rows.name)
+        found = rows.rows(index, mean=mean, scale=scale, dtype=config.features_dtype)
+        if found.weight is not None:  # those of one of several processes may all be 0
+            check_weights(shard.gather(found.weight.max(initial=0)), rows.name)
         return found
 
     return Parts(
@@ -161,11 +164,14 @@ def prepare(
 
 def devices_for(rows: Dataset) -> list[Any]:
     """Devices to split rows over: as many as have enough to do, one at least."""
-    return jax.devices()[: max(1, rows.X.nbytes // _BYTES_PER_DEVICE)]
+    each = max(1, int(shard.gather(rows.X.nbytes).max()) // _BYTES_PER_DEVICE)
+    return shard.devices_of_hosts(each)
 
 
 def place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Put X, y and, where rows were filled up, weights on the devices."""
+    if shard.host_count() > 1:
+        return shard.join_rows(rows.X, rows.y, rows.weight, devices)
     if len(devices) == 1:
         s = None if rows.weight is None else jax.device_put(rows.weight)
         return jax.device_put(rows.X), jax.device_put(rows.y), s

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlr import core, data
+from jaxlr import core, data, shard
 from jaxlr.data import DataError
 from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.rows import load_rows
@@ -90,6 +90,8 @@ def run_sweep(
     >>> sweep.best.alpha
     0.1
     """
+    if shard.host_count() > 1:
+        raise shard.HostsError("a sweep runs as one process: start it without --processes")
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
     config = dataclasses.replace(config, data=data.absolute(config.data))
