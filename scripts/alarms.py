@@ -4,7 +4,8 @@
 
 Judges the right rules of tests/zoo and float32 sums of up to a million terms with
 `check_derivatives` at level quick, a new input and new randomness each time, and prints how many
-were not found right. Exits 1 if any was not. Sums of 100,000 terms and more take every tenth seed.
+were not found right; how far it is goes to the standard error. Exits 1 if any was not. Sums of
+100,000 terms and more take every tenth seed.
 """
 
 import argparse
@@ -55,6 +56,8 @@ def main() -> int:
             if report.verdict is not Verdict.PASS:
                 found[name, dtype] += 1
                 print(f"{name}, {dtype}, seed {seed}: {report.summary()}", flush=True)
+        seconds = time.perf_counter() - begun
+        print(f"seed {seed}: {done:,} checks, {seconds:.0f} s", file=sys.stderr, flush=True)
     print(f"{done:,} checks of {len(kinds)} pairs of function and type, {numbers:,} numbers")
     print(f"{sum(found.values())} not found right, {time.perf_counter() - begun:.0f} s")
     return bool(found)

@@ -6,6 +6,7 @@
     .venv/bin/python scripts/bench.py sweep       # many trainings in one program
     .venv/bin/python scripts/bench.py check       # judges of derivatives
     .venv/bin/python scripts/bench.py stream      # a file in blocks, beside pyarrow
+    .venv/bin/python scripts/bench.py device      # what the devices are, and their bandwidth
     .venv/bin/python scripts/bench.py import      # what `import jaxlr` adds to `import jax`
 
 Contenders run interleaved, round after round, so that a busy machine is busy for all of them;
@@ -18,7 +19,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from benches import check, fit, gradient, imports, many, stream, sweep
+from benches import check, device, fit, gradient, imports, many, stream, sweep
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, check, imports, stream, sweep):
+    for module in (gradient, fit, many, check, imports, stream, sweep, device):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
     if arguments.command != "import":

@@ -77,7 +77,7 @@ def test_a_fault_of_a_quarter_in_bfloat16_alone_shows_in_the_size_of_a_gradient(
     options = {"dtypes": ("bfloat16",), "order": 1, "batch_axes": None, "smallest": False}
     report = judged(SPECIES["network"], fault, **options, fail_fast=True)
     assert report.verdict is Verdict.WRONG
-    assert {f.quantity for f in report.findings} == {"size"}  # no number alone shows it
+    assert {f.quantity for f in report.findings} == {"norm"}  # no number alone shows it
 
 
 def test_of_equal_numbers_which_are_off_alike_no_size_is_compared():
@@ -88,4 +88,4 @@ def test_of_equal_numbers_which_are_off_alike_no_size_is_compared():
     for x, points in ((np.full(9, 1.5, np.float32), 1), (np.linspace(1, 2, 9), 4)):
         report = check_derivatives(f, x, **options)  # "close by", equal numbers differ
         assert report, str(report)
-        assert [n.compared for n in report.nodes if n.quantity == "size"] == [points * modes]
+        assert [n.compared for n in report.nodes if n.quantity == "norm"] == [points * modes]

@@ -129,8 +129,9 @@ def _check_values(
     with jax.ensure_compile_time_eval():  # also where other arguments are being traced
         if _all(v, ok):
             return
-    index = first_false(np.asarray(ok(v)))
-    if np.isfinite(np.asarray(given)[index]) and not np.isfinite(np.asarray(v)[index]):
+    index = first_false(shard.on_host(ok(v)))
+    given, taken = shard.on_host(given), shard.on_host(v)
+    if np.isfinite(given[index]) and not np.isfinite(taken[index]):
         rule = f"too large for {v.dtype}. Scale it down, or enable JAX's 64-bit mode"
     raise fault(name, given, index, rule)
 
@@ -150,7 +151,9 @@ def check_largest(sample_weight: ArrayLike) -> None:
     """Raise ValueError where weights, of shape (n,) or (n, K), are all 0 or beyond the range."""
     if not _is_known(sample_weight):
         return
-    largest = np.max(np.asarray(sample_weight), axis=0).astype(np.float64)
+    largest = np.max(shard.own_rows(sample_weight), axis=0).astype(np.float64)
+    if shard.is_elsewhere(sample_weight):
+        largest = shard.gather(largest).max(axis=0)
     for k, v in enumerate(np.atleast_1d(largest)):
         of_model = f" of model {k}" if np.ndim(largest) else ""
         if v == 0:

@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("jaxlr: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output, `head` say, has seen enough
-        _drop_output()
+        drop_output()
         return 1
     except OSError as error:  # a full disk, say: no fault of ours, so no traceback
         place = f"{error.filename}: " if error.filename else ""
         print(f"jaxlr: {place}{error.strerror or error}", file=sys.stderr)
-        _drop_output()
+        drop_output()
         return 2
 
 
@@ -46,7 +46,7 @@ def _run(argv: Sequence[str]) -> int:
     return commands.run(argv)
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Send what is not yet written nowhere: Python would try, and fail, once more as it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -8,26 +8,31 @@ from tyro.conf import subcommand
 
 from jaxlr.cli.check import Check
 from jaxlr.cli.config import ConfigError, with_config
+from jaxlr.cli.devices import HELP, StartError, profiled, take_start
 from jaxlr.cli.explain import Explain
 from jaxlr.cli.export import Export
 from jaxlr.cli.fit import Cv, Fit
+from jaxlr.cli.hosts import on_hosts
 from jaxlr.cli.predict import Predict
 from jaxlr.cli.runs import Runs
 from jaxlr.cli.show import print_error
-from jaxlr.cli.start import start_jax
 from jaxlr.cli.sweep import SweepCommand
 from jaxlr.cli.train import Resume, Train
 from jaxlr.data import DataError
 from jaxlr.run import GradientCheckError, RunFolderError
+from jaxlr.shard import HostsError
 
 _CONFIGURED = {"train": Train, "sweep": SweepCommand, "fit": Fit, "cv": Cv}
+_ON_HOSTS = (Train, Resume, Fit, Cv)
+_KNOWN = (StartError, HostsError, DataError, RunFolderError, GradientCheckError)
 
 
 def run(argv: Sequence[str]) -> int:
     """Parse ``argv``, run the command, and return the exit code."""
     try:
+        argv, start = take_start(argv)
         argv, defaults = with_config(argv, _CONFIGURED)
-    except ConfigError as error:
+    except (ConfigError, StartError) as error:
         print_error(str(error))
         return 2
     commands = (
@@ -46,15 +51,23 @@ def run(argv: Sequence[str]) -> int:
         commands,  # pyright: ignore[reportArgumentType]
         prog="jaxlr",
         description="Logistic regression: derivatives by hand, proven by machine. "
-        "jaxlr --version prints the version.",
+        f"jaxlr --version prints the version. {HELP}",
         args=list(argv),
     )
-    start_jax()
-    try:
-        return command.run()
-    except (DataError, RunFolderError) as error:
-        print_error(str(error))
+
+    def carry_out() -> int:
+        with profiled(start):
+            return command.run()
+
+    if start.is_one_of_several and not isinstance(command, _ON_HOSTS):
+        print_error(f"jaxlr {argv[0]} runs as one process: start it without --processes, once")
         return 2
-    except GradientCheckError as error:
-        print_error(str(error))
-        return 1
+    return on_hosts(carry_out, _known, start)
+
+
+def _known(error: Exception) -> int | None:
+    """Print an error that needs no traceback, and return its exit code."""
+    if not isinstance(error, _KNOWN):
+        return None
+    print_error(str(error))
+    return 1 if isinstance(error, GradientCheckError) else 2

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import jax
 
+from jaxlr.cli.devices import Start, choose_device, join_hosts
 from jaxlr.shard import cores
 
 
-def start_jax() -> None:
-    """Start JAX with one CPU device for each core, and a cache on disk.
+def start_jax(start: Start | None = None) -> None:
+    """Start JAX where ``start`` says, one CPU device for each core, and a cache on disk.
 
     What the user has set stays as it is (``JAX_NUM_CPU_DEVICES``, ``JAX_COMPILATION_CACHE_DIR``).
     Where JAX has started already, as in a process that calls `main` itself, nothing changes.
@@ -19,9 +20,12 @@ def start_jax() -> None:
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     try:
         jax.config.update("jax_num_cpu_devices", own if forced or own > 0 else cores())
+        _cache_compiled_code()
     except RuntimeError:  # it has started
-        return
-    _cache_compiled_code()
+        pass
+    if start is not None:
+        join_hosts(start)
+        choose_device(start)
 
 
 def _cache_compiled_code() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from jaxlr import shard
 from jaxlr.cli import sweep
 from jaxlr.cli.progress import TrainingProgress
 from jaxlr.cli.show import print_error, print_line, print_metrics
@@ -60,7 +61,10 @@ class Resume:
                     "leave out --steps"
                 )
             return sweep.resume(Path(self.run_folder))
-        steps = self.steps or getattr(RunConfig.load(self.run_folder), "steps", 1)
+        steps = self.steps
+        if steps is None:  # the folder need be there for the first process only, which shows steps
+            shown = shard.host_index() == 0
+            steps = getattr(RunConfig.load(self.run_folder), "steps", 1) if shown else 1
         with TrainingProgress(steps) as progress:
             run = resume_training(
                 self.run_folder, steps=self.steps, tell=progress.tell, callback=progress

@@ -1,5 +1,6 @@
 """Rows in memory: examples with their names, and the split of them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class Dataset(NamedTuple):
             Numbers of the rows, from 0.
         mean, scale : ndarray, shape (d,), or float
         dtype : optional
-            Type of X and y; unchanged without it.
+            Type of X and y; unchanged without it. Labels and weights have float32 at least.
 
         Raises
         ------
@@ -66,28 +67,38 @@ class Dataset(NamedTuple):
                     f"{row + 1}, too large for {dtype}. Standardise, scale it down, or compute in "
                     "float64 (--dtype float64)"
                 )
-        weight = None if self.weight is None else self.weight[index].astype(dtype)
-        return self._replace(X=X, y=self.y[index].astype(dtype), weight=weight)
+        wide = np.promote_types(dtype, np.float32)
+        weight = None if self.weight is None else self.weight[index].astype(wide)
+        return self._replace(X=X, y=self.y[index].astype(wide), weight=weight)
 
     def draw(self, m: int, rng: np.random.Generator) -> np.ndarray:
         """Draw the numbers of m rows of positive weight, or of all such rows, in rising order."""
         used = np.arange(len(self.y)) if self.weight is None else np.flatnonzero(self.weight)
         return np.sort(rng.choice(used, min(m, len(used)), replace=False))
 
-    def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self, index: np.ndarray, *, total: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the columns over some of the rows: (d,) each, in float64.
 
-        Where a column is constant but for rounding, the deviation given is 1.
+        Where a column is constant but for rounding, the deviation given is 1. ``total`` sums an
+        array over several processes, where each has rows of its own.
         """
-        first = self.X[index[0]].astype(np.float64)  # as the origin: constant columns are exact
+        # As the origin, so that constant columns are exact; of a process without rows, 0.
+        m, first = len(index), self.X[index[:1]].astype(np.float64).sum(axis=0)
+        if total is None:
+            total = np.asarray
+        else:
+            whole = int(total(np.array(m)))
+            m, first = whole, total(first * m) / whole
         mean, square = np.zeros_like(first), np.zeros_like(first)
         with np.errstate(over="ignore", invalid="ignore"):
             for block in self._blocks(len(index)):
                 mean += (self.X[index[block]] - first).sum(axis=0)
-            mean = first + mean / len(index)
+            mean = first + total(mean) / m
             for block in self._blocks(len(index)):
                 square += ((self.X[index[block]] - mean) ** 2).sum(axis=0)
-            scale = np.sqrt(square / len(index))
+            scale = np.sqrt(total(square) / m)
         if not np.isfinite(scale).all():
             name = self.features[int(np.argmin(np.isfinite(scale)))]
             raise DataError(f"{self.name}: column {name!r} is too large to standardise: rescale it")

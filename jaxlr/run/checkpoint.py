@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxlr import shard
 from jaxlr.extras import extra
 from jaxlr.run.folder import CHECKPOINTS, CONFIG, METRICS, RunFolderError
 from jaxlr.train import TrainState
@@ -62,6 +63,8 @@ class Checkpoints:
         RunFolderError
             If it cannot be written; those from before are intact.
         """
+        if shard.host_index() > 0:  # of several processes the first keeps them
+            return
         arrays = _arrays(checkpoint)
         facts = checkpoint._asdict()
         del facts["state"], facts["key"]
@@ -141,9 +144,14 @@ class Checkpoints:
         if self._open is None:
             with extra("cli"):
                 import orbax.checkpoint as ocp
+            self.folder.mkdir(exist_ok=True)  # Orbax does not, where there are several processes
+            own = shard.host_index()  # each has a folder of its own, and waits for no other
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=_KEPT,
-                create=True,
+                create=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"host{own}"
+                ),
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=False,
             )

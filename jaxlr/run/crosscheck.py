@@ -14,10 +14,10 @@ from jaxlr.data import Dataset
 
 def odd_point(rows: Dataset, rng: np.random.Generator) -> tuple[Params, Array, Array]:
     """Return parameters at which nothing is zero, and X and y of the rows on the device."""
-    d, dtype = rows.X.shape[1], rows.X.dtype
+    d, dtype = rows.X.shape[1], rows.y.dtype
     w = rng.standard_normal(d) / np.sqrt(d)
     params = Params(jnp.asarray(w, dtype), jnp.asarray(0.5, dtype))
-    return params, jax.device_put(rows.X), jax.device_put(rows.y)
+    return params, jax.device_put(rows.X.astype(dtype)), jax.device_put(rows.y)
 
 
 def check_nodes_at(params: Params, X: Array, y: Array) -> list[NodeCheck]:

@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxlr import shard
 from jaxlr.data import DataError, Stream
 from jaxlr.run.config import CvConfig, FitConfig
+from jaxlr.run.folds import rows_in_folds
 from jaxlr.run.model import Model
 from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import Run, settle, write
@@ -94,16 +96,16 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
     with jax.enable_x64(config.dtype == "float64"):
         rows = load_rows(config, tell, why="cross-validation keeps all rows in memory")
         parts = prepare(rows, config, tell)
-        if config.folds > len(parts.train.y):
-            raise DataError(
-                f"{parts.train.name}: {len(parts.train.y)} rows are fewer than {config.folds} folds"
-            )
+        m = parts.sizes()["train"]
+        if config.folds > m:
+            raise DataError(f"{parts.train.name}: {m} rows are fewer than {config.folds} folds")
+        X, y, s, folds = rows_in_folds(parts.train, config)
         found = cross_validate(
-            parts.train.X,
-            parts.train.y,
-            sample_weight=parts.train.weight,
+            X,
+            y,
+            sample_weight=s,
             l2=np.array(config.l2),
-            folds=config.folds,
+            folds=folds,
             choose=config.choose,
             tol=config.tol,
             max_steps=config.max_steps,
@@ -116,7 +118,7 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
             "l2": config.l2[found.chosen],
             "penalties": _table(found),
             "folds_not_converged": sum(not c.converged for c in found.fits.certificates),
-            **facts(refit.params, parts, jax.devices()[:1]),
+            **facts(refit.params, parts, shard.devices_of_hosts(1)),
         }
     return write(target, config, model, _metrics(refit), summary)
 

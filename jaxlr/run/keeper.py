@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from jaxlr.run.checkpoint import Checkpoint, Checkpoints
 from jaxlr.run.config import TrainConfig
+from jaxlr.run.hosts import agree
 from jaxlr.run.metrics import Metrics
 from jaxlr.train import Progress, TrainState
 
@@ -35,7 +36,7 @@ class Keeper:
     def __call__(self, progress: Progress) -> bool:
         """Note a step; return whether to stop."""
         self.metrics.add(progress)
-        stops = bool(self.callback and self.callback(progress))
+        stops = agree(bool(self.callback and self.callback(progress)))
         if stops or self._is_due(progress.step + 1):
             self.save(progress.state)
         return stops

@@ -8,6 +8,8 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _UNITS |= {"B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
+VALUE_BYTES = 16  # in memory: as float64, and what it is made from or the run's own type
+STREAM_MEMORY = 1 << 26  # bytes, of blocks of rows, where nothing says how many
 _SHARE = 2  # what is free, divided by that: the rest is for everybody else
 _CGROUP = Path("/sys/fs/cgroup")
 

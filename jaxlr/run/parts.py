@@ -49,8 +49,10 @@ class Parts(NamedTuple):
         return self.validation is not None
 
     def sample(self, rng: np.random.Generator) -> Dataset:
-        """Take some of the training rows that count."""
-        return self.train.rows(self.train.draw(ROWS_CHECKED, rng))
+        """Take some of the training rows that count, of all processes."""
+        found = self.train.rows(self.train.draw(max(1, ROWS_CHECKED // shard.host_count()), rng))
+        weight = None if found.weight is None else shard.join(found.weight)
+        return found._replace(X=shard.join(found.X), y=shard.join(found.y), weight=weight)
 
     def evaluate(self, params: Params) -> dict[str, Any]:
         """Say how good parameters are on each part."""
@@ -62,7 +64,9 @@ class Parts(NamedTuple):
     def sizes(self) -> dict[str, int]:
         """Rows in each part there is."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: len(part.y) for name, part in parts.items() if part is not None}
+        return {
+            name: int(shard.add_up(len(part.y))) for name, part in parts.items() if part is not None
+        }
 
 
 def model_of(
@@ -97,13 +101,13 @@ def make_parts(rows: Dataset, config: RunConfig, *, validation_fraction: float =
         share = validation_fraction / (1 - config.test_fraction)
         rest, chosen = data.split(rows.y[train], share, seed=config.seed)
         train, held_out = train[rest], train[chosen]
-    d = rows.X.shape[1]
+    d = len(rows.features)
     mean, scale = rows.moments(train) if config.standardize else (np.zeros(d), np.ones(d))
 
     def part(index: np.ndarray) -> Dataset:
-        found = rows.rows(index, mean=mean, scale=scale, dtype=config.dtype)
-        if found.weight is not None:
-            check_weights(found.weight, rows.name)
+        found = rows.rows(index, mean=mean, scale=scale, dtype=config.features_dtype)
+        if found.weight is not None:  # those of one of several processes may all be 0
+            check_weights(shard.gather(found.weight.max(initial=0)), rows.name)
         return found
 
     return Parts(
@@ -160,11 +164,14 @@ def prepare(
 
 def devices_for(rows: Dataset) -> list[Any]:
     """Devices to split rows over: as many as have enough to do, one at least."""
-    return jax.devices()[: max(1, rows.X.nbytes // _BYTES_PER_DEVICE)]
+    each = max(1, int(shard.gather(rows.X.nbytes).max()) // _BYTES_PER_DEVICE)
+    return shard.devices_of_hosts(each)
 
 
 def place(rows: Dataset, devices: Sequence[Any]) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Put X, y and, where rows were filled up, weights on the devices."""
+    if shard.host_count() > 1:
+        return shard.join_rows(rows.X, rows.y, rows.weight, devices)
     if len(devices) == 1:
         s = None if rows.weight is None else jax.device_put(rows.weight)
         return jax.device_put(rows.X), jax.device_put(rows.y), s

@@ -5,9 +5,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from jaxlr import data
+from jaxlr import data, shard
 from jaxlr.run import folder
 from jaxlr.run.config import RunConfig
+from jaxlr.run.hosts import own_folder
 from jaxlr.run.model import Model
 from jaxlr.run.summary import to_json
 
@@ -25,7 +26,8 @@ class Run(NamedTuple):
 def settle(config: Config) -> tuple[Config, Path]:
     """Find the folder to write, and refuse it now rather than after the work."""
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
-    folder.check_free(target, overwrite=config.overwrite)
+    if shard.host_index() == 0:
+        folder.check_free(target, overwrite=config.overwrite)
     return located(config), target
 
 
@@ -49,7 +51,8 @@ def write(
         folder.METRICS: metrics,
         folder.SUMMARY: to_json(summary, indent=2) + "\n",
     }
-    folder.write(target, files, overwrite=config.overwrite)
+    with own_folder(target) as own:
+        folder.write(own, files, overwrite=config.overwrite)
     return Run(target, model, summary)
 
 

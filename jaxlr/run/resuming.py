@@ -12,6 +12,7 @@ from jaxlr.run.checkpoint import Checkpoint, Checkpoints
 from jaxlr.run.config import RunConfig, TrainConfig
 from jaxlr.run.fingerprint import difference
 from jaxlr.run.folder import ORIGIN, SUMMARY, RunFolderError
+from jaxlr.run.hosts import own_folder
 from jaxlr.run.keeper import Callback
 from jaxlr.run.model import Model
 from jaxlr.run.parts import Tell
@@ -63,7 +64,11 @@ def resume_training(
     >>> first.summary["status"], rest.summary["status"], rest.summary["steps"]
     ('interrupted', 'steps_done', 20)
     """
-    target = Path(run)
+    with own_folder(Path(run), begun=True) as target:
+        return _resume(target, steps, tell, callback)
+
+
+def _resume(target: Path, steps: int | None, tell: Tell, callback: Callback | None) -> Run:
     config = _config_of(target, steps)
     with folder.held(target):
         ended = _ended(target, config)
@@ -112,8 +117,8 @@ def check_origin(target: Path, source: str, now: dict[str, Any], tell: Tell) -> 
             f"{source} is not what {target} was trained on: {changed}. Put it back, or "
             "train anew in another folder"
         )
-    for name in ("devices", "device", "jax"):
-        if before.get(name) != now[name]:
+    for name in ("processes", "devices", "device", "jax"):
+        if before.get(name, now[name]) != now[name]:
             tell(
                 f"{name}: {before.get(name)} when this run began, {now[name]} now; the last bits "
                 "may come out otherwise"

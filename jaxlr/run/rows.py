@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from jaxlr import data
+from jaxlr import data, shard
 from jaxlr.data import DataError, Dataset, Stream
 from jaxlr.run.config import RunConfig
-from jaxlr.run.memory import in_words
+from jaxlr.run.hosts import load_own
+from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
 from jaxlr.run.parts import Tell, describe
-
-_VALUE_BYTES = 16  # in memory: as float64, and what it is made from or the run's own type
-STREAM_MEMORY = 1 << 26  # bytes, of a stream whose rows may take none
 
 
 def open_rows(config: RunConfig, tell: Tell, *, whole: str | None = None) -> Dataset | Stream:
@@ -27,6 +25,10 @@ def open_rows(config: RunConfig, tell: Tell, *, whole: str | None = None) -> Dat
     DataError
         If the data cannot be used.
     """
+    if shard.host_count() > 1:
+        own = load_own(config)
+        tell(describe(own))
+        return own
     limit = config.limit()
     if not data.is_built_in(config.data) and not _fits_surely(config, limit):
         memory = limit or STREAM_MEMORY
@@ -34,10 +36,16 @@ def open_rows(config: RunConfig, tell: Tell, *, whole: str | None = None) -> Dat
         if whole and not _may_fit(config, limit):
             raise _too_large(config, limit, whole)
         stream = data.open_stream(config.data, dtype=np.float64, memory=memory // 2, **settings)
-        needed = stream.n * (stream.d + 2) * _VALUE_BYTES
+        needed = stream.n * (stream.d + 2) * VALUE_BYTES
         if needed > limit and whole:
             raise _too_large(config, limit, whole)
         if needed > limit:
+            if config.dtype == "bfloat16-data":
+                raise DataError(
+                    f"{stream.path}: bfloat16-data is for rows in memory, and these need "
+                    f"{in_words(needed)} and may take {in_words(limit)}. Allow more (--memory), or "
+                    "stream them in float32 (--dtype float32)"
+                )
             tell(
                 f"data: {stream.name}, {stream.n} rows x {stream.d} features; streamed, for they "
                 f"need {in_words(needed)} and may take {in_words(limit)} (--memory)"
@@ -65,7 +73,7 @@ def _too_large(config: RunConfig, limit: int, why: str) -> DataError:
 def _may_fit(config: RunConfig, limit: int) -> bool:
     """Whether the rows fit as far as is known before they are read."""
     n, k = data.least_size(config.data, **config.columns_settings())
-    return bool(limit) and n * (k + 2) * _VALUE_BYTES <= limit
+    return bool(limit) and n * (k + 2) * VALUE_BYTES <= limit
 
 
 def _fits_surely(config: RunConfig, limit: int) -> bool:
@@ -75,4 +83,4 @@ def _fits_surely(config: RunConfig, limit: int) -> bool:
     values = data.most_values(
         config.data, target=config.target, weight=config.weight, exclude=config.exclude
     )
-    return 2 * values * _VALUE_BYTES <= limit  # each column may get a mark of its gaps beside it
+    return 2 * values * VALUE_BYTES <= limit  # each column may get a mark of its gaps beside it

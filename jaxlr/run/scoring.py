@@ -22,12 +22,13 @@ def evaluate(params: Params, rows: Dataset) -> Scores:
     Each row counts by its weight. With soft labels, accuracy and the area are None; so is the area
     with one label only.
     """
-    a = np.asarray(batch.probabilities(params, rows.X), np.float64)
-    y = rows.y.astype(np.float64)
-    s = None if rows.weight is None else rows.weight.astype(np.float64)
+    own = batch.probabilities(params, rows.X) if len(rows.X) else ()  # one of several may have none
+    a = shard.join(np.asarray(own, np.float64))
+    y = shard.join(rows.y.astype(np.float64))
+    s = None if rows.weight is None else shard.join(rows.weight.astype(np.float64))
     hard = bool(np.isin(y, (0, 1)).all())
     return {
-        "loss": float(batch.loss(params, rows.X, rows.y, rows.weight)),
+        "loss": _loss(params, rows),
         "accuracy": float(np.average((a >= 0.5) == y, weights=s)) if hard else None,
         "roc_auc": _area(y, a, s) if hard else None,
         "brier": float(np.average((a - y) ** 2, weights=s)),
@@ -80,6 +81,16 @@ def score_blocks(
             rows = np.flatnonzero((codes == code) & (s[: len(codes)] > 0))
             if len(rows):
                 scoring.add(L[rows], z[rows], y[rows], s[rows])
+
+
+def _loss(params: Params, rows: Dataset) -> float:
+    """Mean loss of the rows of all processes, of which some may have rows of weight 0 only."""
+    s = float(len(rows.y) if rows.weight is None else rows.weight.sum(dtype=np.float64))
+    loss = float(batch.loss(params, rows.X, rows.y, rows.weight)) if s else 0.0
+    if shard.host_count() == 1:
+        return loss
+    total, weight = shard.add_up(np.array([s * loss, s])).tolist()
+    return total / weight
 
 
 def _area(y: np.ndarray, scores: np.ndarray, s: np.ndarray | None) -> float | None:

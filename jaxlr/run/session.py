@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr import core
+from jaxlr import core, shard
 from jaxlr.check import Report
 from jaxlr.core import Params
 from jaxlr.data import Stream
@@ -20,6 +20,7 @@ from jaxlr.run.crosscheck import check_gradient_at, odd_point
 from jaxlr.run.events import Events, require_tensorboard
 from jaxlr.run.fingerprint import fingerprint
 from jaxlr.run.folder import EVENTS, METRICS
+from jaxlr.run.hosts import OwnRows
 from jaxlr.run.keeper import Callback, Keeper
 from jaxlr.run.metrics import Metrics
 from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
@@ -66,6 +67,7 @@ class Task(NamedTuple):
         return {
             "data": self.fingerprint,
             "devices": len(self.devices),
+            "processes": shard.host_count(),
             "device": self.devices[0].device_kind,
             "jax": jax.__version__,
         }
@@ -73,7 +75,7 @@ class Task(NamedTuple):
     def beginning(self) -> Checkpoint:
         """Return what there is before the first step."""
         key = jax.random.key(self.config.seed, impl=KEYS)
-        params = core.zeros(self.parts.d, self.config.dtype)
+        params = core.zeros(self.parts.d, self.config.params_dtype)
         state = first_state(params, self.optimizer)
         return Checkpoint(state, np.asarray(jax.random.key_data(key)))
 
@@ -107,13 +109,14 @@ def _parts(config: TrainConfig, tell: Tell) -> tuple[Parts | StreamedParts, dict
     if isinstance(rows, Stream):
         streamed = survey(rows, config, tell, validation_fraction=share)
         return streamed, streamed.fingerprint
-    return prepare(rows, config, tell, validation_fraction=share), fingerprint(rows)
+    found = rows.fingerprint() if isinstance(rows, OwnRows) else fingerprint(rows)
+    return prepare(rows, config, tell, validation_fraction=share), found
 
 
 def _devices(parts: Parts | StreamedParts, config: TrainConfig) -> Sequence[Any]:
-    """Devices to train on: one, where rows are few at a time or lie anywhere."""
+    """Devices to train on: one of each process, where rows are few at a time or lie anywhere."""
     if config.batch_size or isinstance(parts, StreamedParts):
-        return jax.devices()[:1]
+        return shard.devices_of_hosts(1)
     return devices_for(parts.train)
 
 

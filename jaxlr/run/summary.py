@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jaxlr import shard
 from jaxlr.core import Params
 from jaxlr.run.parts import Parts
 from jaxlr.run.streamed import StreamedParts
@@ -28,6 +29,7 @@ def facts(params: Params, parts: Parts | StreamedParts, devices: Sequence[Any]) 
         "versions": {"jaxlr": version("jaxlr"), "jax": jax.__version__},
         "device": devices[0].device_kind,
         "devices": len(devices),
+        "processes": shard.host_count(),
     }
 
 

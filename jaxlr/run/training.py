@@ -4,6 +4,7 @@ import jax
 
 from jaxlr.run import folder
 from jaxlr.run.config import TrainConfig
+from jaxlr.run.hosts import own_folder
 from jaxlr.run.keeper import Callback
 from jaxlr.run.parts import Tell
 from jaxlr.run.result import Run, begin, settle
@@ -74,6 +75,7 @@ def run_training(
     config = config.resolved()
     with jax.enable_x64(config.dtype == "float64"):
         task = prepare_training(config, tell)
-        begin(target, config, task.origin())
-        with folder.held(target):
-            return carry_out(task, target, task.beginning(), callback)
+        with own_folder(target) as own:
+            begin(own, config, task.origin())
+            with folder.held(own):
+                return carry_out(task, own, task.beginning(), callback)

@@ -1,17 +1,49 @@
-"""Devices: rows split over a mesh or over threads, parameters replicated, sums over everything."""
+"""Devices and hosts: rows split over a mesh or over threads, parameters replicated, sums of all."""
 
+from jaxlr.shard.hosts import (
+    HostsError,
+    add_up,
+    devices_of_hosts,
+    from_first,
+    gather,
+    host_count,
+    host_index,
+    host_share,
+    is_elsewhere,
+    join,
+    join_rows,
+    on_host,
+    own_rows,
+    placed_like,
+    start_hosts,
+)
 from jaxlr.shard.memory import aligned_empty, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
 from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
 
 __all__ = [
+    "HostsError",
+    "add_up",
     "aligned_empty",
     "cores",
+    "devices_of_hosts",
+    "from_first",
+    "gather",
+    "host_count",
+    "host_index",
+    "host_share",
     "in_threads",
+    "is_elsewhere",
+    "join",
+    "join_rows",
     "mesh_of",
+    "on_host",
+    "own_rows",
+    "placed_like",
     "prefetch",
     "put",
     "split_rows",
+    "start_hosts",
     "sum_over_devices",
 ]

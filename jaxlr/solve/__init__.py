@@ -6,7 +6,7 @@ from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
 from jaxlr.solve.rows import check_settings
 from jaxlr.solve.stream import RowBlock, RowStream, fit_stream
-from jaxlr.solve.validation import CrossValidation, Score, cross_validate
+from jaxlr.solve.validation import CrossValidation, Score, cross_validate, draw_folds
 
 __all__ = [
     "Bootstrap",
@@ -22,6 +22,7 @@ __all__ = [
     "bootstrap",
     "check_settings",
     "cross_validate",
+    "draw_folds",
     "fit",
     "fit_many",
     "fit_stream",

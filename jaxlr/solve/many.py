@@ -235,7 +235,7 @@ def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
         label=None if label is None else jnp.asarray(label),
         left_out=None if left_out is None else jnp.asarray(left_out),
     )
-    return rows._replace(fold=None if fold is None else jnp.asarray(fold)), view, K
+    return rows._replace(fold=None if fold is None else shard.placed_like(fold, rows.X)), view, K
 
 
 def _count(sizes: dict[str, int | None]) -> int:

@@ -34,10 +34,10 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
     weight that most rows do not have.
     """
     few = draw(len(rows.X), ROWS_MEASURED).numbers
-    X = np.asarray(rows.X if few is None else rows.X[few], np.float64)
+    X = shard.on_host(rows.X, few).astype(np.float64)
     weight = np.ones(len(X))
     if rows.s is not None and rows.s.ndim == 1:
-        s = np.asarray(rows.s if few is None else rows.s[few], np.float64)
+        s = shard.on_host(rows.s, few).astype(np.float64)
         weight = s if s.any() else weight
     if few is None:
         scaling = Scaling.of(X[None], weight[None], intercept=intercept)
@@ -90,9 +90,11 @@ def _is_spread(s: Array | None) -> bool:
     """Whether the weights are spread over many of the rows."""
     if s is None or s.ndim == 2:
         return True
-    weight = np.asarray(s, np.float64)
-    weight = weight / weight.max()
-    return is_spread(weight.sum(), np.sum(weight**2), len(weight))
+    weight = shard.own_rows(s).astype(np.float64)
+    over = shard.gather if shard.is_elsewhere(s) else np.atleast_2d
+    weight = weight / over(weight.max()).max()
+    once, square = over(np.array([weight.sum(), np.sum(weight**2)])).sum(axis=0)
+    return is_spread(once, square, len(s))
 
 
 def is_spread(total: float, square: float, n: int) -> bool:
@@ -102,7 +104,7 @@ def is_spread(total: float, square: float, n: int) -> bool:
 
 def _has_labels(y: Array) -> bool:
     """Whether a sample of the rows has all labels."""
-    labels = np.asarray(y)
+    labels = shard.on_host(y)
     if labels.ndim == 2 or ((labels >= 0) & (labels <= 1)).all():
         share = labels.mean(axis=0, dtype=np.float64)
         least = np.min(np.minimum(share, 1 - share))

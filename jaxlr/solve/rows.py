@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxlr import batch
+from jaxlr import batch, shard
 from jaxlr.batch import Rows
 from jaxlr.core import Params
 from jaxlr.solve.scaling import Scaling
@@ -59,17 +59,17 @@ def take_many_rows(
 ) -> Rows:
     """Check one data set for many models; labels and weights may have a column for each."""
     rows = take_rows(X, np.zeros(np.shape(X)[:1], bool), None, offset)
-    y = np.asarray(y)
+    y = shard.on_host(y)
     if classes is None:
         _check_columns("y", y, rows.X, (y >= 0) & (y <= 1), batch.LABELS)
     else:
         _check_columns("y", y, rows.X, np.isfinite(y), "class numbers must be finite")
     if sample_weight is None:
-        return rows._replace(y=jnp.asarray(y))
-    s = np.asarray(sample_weight)
+        return rows._replace(y=shard.placed_like(y, rows.X))
+    s = shard.on_host(sample_weight)
     _check_columns("sample_weight", s, rows.X, (s >= 0) & np.isfinite(s), batch.WEIGHTS)
     batch.check_largest(s)
-    return rows._replace(y=jnp.asarray(y), s=jnp.asarray(s))
+    return rows._replace(y=shard.placed_like(y, rows.X), s=shard.placed_like(s, rows.X))
 
 
 def take_names(of_rows: ArrayLike, chosen: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

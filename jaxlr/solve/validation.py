@@ -127,11 +127,12 @@ def cross_validate(
     penalties = np.atleast_1d(np.asarray(l2, np.float64))
     if penalties.ndim != 1 or penalties.size == 0:
         raise ValueError(f"l2 has shape {penalties.shape}: pass one penalty or more, (L,)")
-    fold = _folds(folds, np.asarray(y), seed)
+    fold = draw_folds(folds, shard.on_host(y), seed)
     names = np.unique(fold)
     F, L = len(names), len(penalties)
-    for name in names if sample_weight is not None else ():
-        if not np.asarray(sample_weight)[fold == name].any():
+    weight = None if sample_weight is None else shard.on_host(sample_weight)
+    for name in names:
+        if weight is not None and not weight[fold == name].any():
             raise ValueError(f"no row of fold {name} weighs anything: there is nothing to score")
     settings = {"fit_intercept": fit_intercept, "tol": tol, "max_steps": max_steps}
     rows = {"sample_weight": sample_weight, "offset": offset}
@@ -143,9 +144,12 @@ def cross_validate(
     )
     scores = np.full((3, L, F), np.nan)
     with jax.enable_x64(True):
+        own, fold_of_own = _own(taken, fold)
         for f, name in enumerate(names):
-            lanes = slice(f * L, (f + 1) * L)
-            scores[:, :, f] = _out_of_fold(fits.params, lanes, taken, np.flatnonzero(fold == name))
+            lanes, numbers = slice(f * L, (f + 1) * L), np.flatnonzero(fold_of_own == name)
+            scores[:, :, f] = _out_of_fold(
+                fits.params, lanes, own, numbers, apart=shard.is_elsewhere(X)
+            )
     log_loss, accuracy, auc = (_score(of_folds) for of_folds in scores)
     best = int(np.argmin(log_loss.mean))
     limit = log_loss.mean[best] + log_loss.standard_error[best]
@@ -158,7 +162,7 @@ def cross_validate(
     )
 
 
-def _folds(folds: int | ArrayLike, y: np.ndarray, seed: int) -> np.ndarray:
+def draw_folds(folds: int | ArrayLike, y: np.ndarray, seed: int) -> np.ndarray:
     """Return the fold of each row: labels in turn, so that each fold has its share of both."""
     if np.ndim(folds) == 1:
         fold = np.asarray(folds)
@@ -177,17 +181,31 @@ def _folds(folds: int | ArrayLike, y: np.ndarray, seed: int) -> np.ndarray:
     return fold
 
 
-def _out_of_fold(params: Params, lanes: slice, rows: Rows, numbers: np.ndarray) -> np.ndarray:
-    """Log-loss, accuracy and AUC (3, L) of the models ``lanes`` on the rows ``numbers``."""
+def _own(rows: Rows, fold: np.ndarray) -> tuple[Rows, np.ndarray]:
+    """Rows that this process has, and their folds: of one process, all."""
+    if not shard.is_elsewhere(rows.X):
+        return rows, fold
+    own = jax.tree.map(lambda v: jnp.asarray(shard.own_rows(v)), rows)
+    return own, fold[shard.host_share(len(fold))]
+
+
+def _out_of_fold(
+    params: Params, lanes: slice, rows: Rows, numbers: np.ndarray, *, apart: bool
+) -> np.ndarray:
+    """Log-loss, accuracy and AUC (3, L) of the models ``lanes`` on the rows ``numbers``.
+
+    With ``apart``, these are on several processes.
+    """
     w, b = params.w[lanes], params.b[lanes]
     dtype = np.float64 if rows.X.dtype == np.float64 else np.float32
     models = Models(jnp.asarray(w, dtype), jnp.asarray(b, dtype))
     size = max(1, _SCORES_AT_A_TIME // (len(w) + rows.X.shape[1]))
     parts = [
         [np.asarray(v) for v in batch.scores(models, rows, jnp.asarray(numbers[i : i + size]))]
-        for i in range(0, len(numbers), size)
+        for i in range(0, max(1, len(numbers)), size)
     ]
-    s, y, z, L = (np.concatenate(v, axis=1, dtype=np.float64) for v in zip(*parts, strict=True))
+    whole = (np.concatenate(v, axis=1, dtype=np.float64) for v in zip(*parts, strict=True))
+    s, y, z, L = (shard.join(v.T).T for v in whole) if apart else whole
     total = s.sum(axis=1)
     hard = np.isin(y[0], (0, 1)).all()
     right = np.sum(s * ((z >= 0) == (y == 1)), axis=1) / total if hard else np.nan

@@ -80,7 +80,7 @@ class Batches:
 
     def __init__(self, X: Array, s: Array | None, size: int, key: Array) -> None:
         # A batch of weight 0 has no mean loss; without the rows of weight 0 there is none.
-        self.rows = np.arange(len(X)) if s is None else np.flatnonzero(s)
+        self.rows = np.arange(len(X)) if s is None else np.flatnonzero(shard.on_host(s))
         self.size = min(size, len(self.rows))
         self.per_epoch = -(-len(self.rows) // self.size)
         self.key, self.epoch = key, 0

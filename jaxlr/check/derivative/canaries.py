@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, exceeds
+from jaxlr.check.derivative.comparison import Comparison
+from jaxlr.check.derivative.tolerance import exceeds
 
 
 def canaries(made: Iterable[Comparison]) -> dict[str, bool]:

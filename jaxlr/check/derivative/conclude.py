@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.comparison import Comparison
 from jaxlr.check.derivative.culprits import culprits
 from jaxlr.check.derivative.judge import Judge
 from jaxlr.check.derivative.report import DerivativeReport, Finding
@@ -43,7 +43,7 @@ def report(
             "the reference's own derivative is not a number, in some type, and was not judged, at "
             "inputs: " + ", ".join(judge.unknown)
         )
-    if modes := judge.laws.modes():
+    if modes := str(judge.modes):
         notes.append(f"{modes} (no backend promises them)")
     notes += [f"{r.name} is 0 at every input ({r.dtype})" for r in records if r.zero]
     code = edge = ""

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, Tolerance, rounding
+from jaxlr.check.derivative.comparison import Comparison
 from jaxlr.check.derivative.opinions import Question, towards
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Quantity
-from jaxlr.check.derivative.tally import Tally
+from jaxlr.check.derivative.tally import AGREED, DISAGREED, REFUSED, Tally, stance
+from jaxlr.check.derivative.tolerance import Tolerance
 from jaxlr.check.oracles import taylor
 
 _SECOND = 6  # points at which second derivatives are confirmed
@@ -64,7 +65,9 @@ class Confirmation:
         asked = towards(self._programs, leaves[0].place, kind, along)
         first = self._done[kind] == 1
         for reading in islice(asked.ask(), None if first else 1):
-            if self._tally.count(reading, truth, slack):
+            says = stance(reading, truth, slack)
+            self._tally.add(reading.oracle, says, reading.refused)
+            if says == DISAGREED:
                 return Doubt(
                     leaves, truth, f"{reading.oracle} {reading.value:.9g} +- {reading.error:.1g}"
                 )
@@ -74,13 +77,15 @@ class Confirmation:
 
     def _terms(self, made: Comparison) -> np.ndarray:
         """Sum of absolute terms of each number: the truth may be 0, and autodiff's noise not."""
-        unit = rounding(self._tolerance, made.place.dtype, np.ones(()))
+        unit = self._tolerance.rounding(made.place.dtype, np.ones(()))
         return np.maximum(abs(made.truth), made.allowed / unit)
 
     def _order(self, leaves: list[Comparison], asked: Question, slope: float) -> Doubt | None:
         """Ask Taylor's test whether autodiff's slope leaves a remainder of second order."""
         with jax.enable_x64(True):
             found = taylor.order(asked.scalar, asked.x, asked.directions[0], slope)
-        if not self._tally.add("Taylor's order", found.passes, found.refused):
+        says = REFUSED if found.refused else AGREED if found.passes else DISAGREED
+        self._tally.add("Taylor's order", says, found.refused)
+        if says != DISAGREED:
             return None
         return Doubt(leaves, slope, f"Taylor's remainder has order {found.order:.2g}")

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr.check.derivative.compare import Place, Tolerance, flushed, rounding
+from jaxlr.check.derivative.comparison import Place
 from jaxlr.check.derivative.conditioning import condition, moves, size_of_terms
 from jaxlr.check.derivative.layout import in_tree
 from jaxlr.check.derivative.programs import Programs, is_wide, wide
 from jaxlr.check.derivative.quantities import Arrays, Function, Point, gradient
+from jaxlr.check.derivative.tolerance import Tolerance, flushed
 from jaxlr.check.graph import NodeVerdict, locate, true_nodes
 
 Nodes = Callable[..., dict[str, Any]]
@@ -41,7 +42,7 @@ def culprits(
 
         def allowed(node: str, truth: np.ndarray) -> np.ndarray:
             size = np.maximum(np.asarray(terms.get(node, 0.0)), abs(truth))
-            return rounding(tolerance, place.dtype, size) + flushed(place.dtype) * largest
+            return tolerance.rounding(place.dtype, size) + flushed(place.dtype) * largest
 
         cotangent = _cotangent(programs, exact, place.others)
         return tuple(locate(programs.reference.function, args, cotangent, hand, allowed))

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
-from jaxlr.check.derivative.compare import Tolerance
 from jaxlr.check.derivative.conclude import blame, report
 from jaxlr.check.derivative.judge import Judge
 from jaxlr.check.derivative.layout import layout
@@ -34,6 +33,7 @@ from jaxlr.check.derivative.support import (
 from jaxlr.check.derivative.support import (
     order as order_of,
 )
+from jaxlr.check.derivative.tolerance import Tolerance
 from jaxlr.check.graph import body
 from jaxlr.check.report import Verdict
 

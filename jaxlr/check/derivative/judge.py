@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
+from jaxlr.check.derivative.compare import comparisons
+from jaxlr.check.derivative.comparison import Comparison, Place
 from jaxlr.check.derivative.confirm import Confirmation, Doubt
 from jaxlr.check.derivative.laws import Laws
+from jaxlr.check.derivative.modes import Modes
 from jaxlr.check.derivative.opinions import Decision, decided
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.programs import Programs
@@ -16,7 +18,8 @@ from jaxlr.check.derivative.quantities import Point, Quantity
 from jaxlr.check.derivative.record import Key, Record, Records
 from jaxlr.check.derivative.report import Finding, Oracle
 from jaxlr.check.derivative.support import words
-from jaxlr.check.derivative.tally import Tally
+from jaxlr.check.derivative.tally import Tally, stance
+from jaxlr.check.derivative.tolerance import Tolerance
 from jaxlr.check.report import Verdict
 
 _TRIED = 6  # bad comparisons of a leaf that are looked into until one is decided
@@ -38,7 +41,8 @@ class Judge:
 
     def __init__(self, programs: Programs, tolerance: Tolerance, confirmations: int) -> None:
         self.programs, self.tolerance = programs, tolerance
-        self.records, self.laws, self.tally = Records(), Laws(), Tally()
+        self.records, self.tally = Records(), Tally()
+        self.laws, self.modes = Laws(), Modes()
         self.findings: list[Finding] = []
         self.failing: list[Comparison] = []
         self.notes: Counter[str] = Counter()
@@ -65,6 +69,7 @@ class Judge:
             made = list(comparisons(self.programs, leg.quantity, place, hand, self.tolerance))
             self.given.setdefault((leg.quantity, leg.dtype, leg.rows), probe.point)
             self.laws.add(leg, made)
+            self.modes.add(leg, made)
             for comparison in made:
                 self.records.add(comparison)
                 if np.isnan(comparison.truth).any():
@@ -134,9 +139,8 @@ class Judge:
     def _decide(self, made: Comparison, index: int) -> Decision:
         decision = decided(self.programs, made, index)
         for reading in decision.readings:
-            self.tally.count(
-                reading, float(made.truth.ravel()[index]), float(made.allowed.ravel()[index])
-            )
+            truth, allowed = (float(v.ravel()[index]) for v in (made.truth, made.allowed))
+            self.tally.add(reading.oracle, stance(reading, truth, allowed), reading.refused)
         return decision
 
     def _finding(self, made: Comparison, index: int, decision: Decision, others: int) -> Finding:
@@ -157,7 +161,7 @@ class Judge:
         hand = made.hand.ravel()[index]
         if not np.isfinite(hand):
             return "not a number where the truth is one"
-        if made.kind == "size" or made.kind.startswith("second"):
+        if made.kind == "norm" or made.kind.startswith("second"):
             return ""
         try:
             steps = self.programs.hand.steps(

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.comparison import Comparison
 from jaxlr.check.derivative.plan import Leg
 from jaxlr.check.derivative.points import DOUBLE, ONES, ORDINARY, ZERO
 from jaxlr.check.derivative.quantities import gradient, tangent
 from jaxlr.check.derivative.report import Oracle
 
 _LINEAR, _BOTH_WAYS = "linear in the cotangent (0, c, 2c)", "forward against reverse"
+_SCALED = (ZERO, ONES, DOUBLE)
 
 
 class Laws:
-    """The algebra of the function's own derivatives, and their bits in every mode.
+    """The algebra of the function's own derivatives.
 
     Where a law is broken, one of its numbers is further from the truth than rounding explains, and
     is found there; here is counted that nobody's truth was needed to see it.
@@ -24,23 +25,19 @@ class Laws:
     def __init__(self) -> None:
         self._pulled: dict[tuple[str, str], list[Comparison]] = {}
         self._counts = {_LINEAR: Counter[bool](), _BOTH_WAYS: Counter[bool]()}
-        self._apart: dict[str, float] = {}
 
     def add(self, leg: Leg, made: Sequence[Comparison]) -> None:
         """Look at what was compared at one point of a leg."""
-        if leg.rows is not None or not made:
+        if leg.rows is not None or leg.mode != "jit" or not made:
             return
-        key = leg.dtype, made[0].place.probe.name
-        leaves = [c for c in made if c.kind == "gradient"]
-        if leg.quantity is tangent and key in self._pulled:
-            self._meet(self._pulled[key], made)
-        elif leg.quantity is gradient and leg.mode != "jit":
-            self._note_bits(leg.mode, self._pulled.get(key, []), leaves)
-        elif leg.quantity is gradient:
-            if key[1] in (*ORDINARY, ZERO, DOUBLE):
-                self._pulled[key] = leaves
-            if key[1] == DOUBLE:
-                self._scale(leg.dtype)
+        name = made[0].place.probe.name
+        if leg.quantity is tangent and (leg.dtype, name) in self._pulled:
+            self._meet(self._pulled[leg.dtype, name], made)
+        elif leg.quantity is gradient and name in (*ORDINARY, ZERO, DOUBLE):
+            self._pulled[leg.dtype, name] = [c for c in made if c.kind == "gradient"]
+            keys = [(leg.dtype, size) for size in _SCALED]
+            if name in _SCALED and all(key in self._pulled for key in keys):
+                self._scale(*(self._pulled[key] for key in keys))
 
     def oracles(self) -> tuple[Oracle, ...]:
         """Rows of the report, of the laws that were looked at."""
@@ -50,17 +47,9 @@ class Laws:
             if counts
         )
 
-    def modes(self) -> str:
-        """Words for how far the numbers of other modes are from those of jit."""
-        same = ", ".join(mode for mode, ulp in self._apart.items() if ulp == 0)
-        words = [
-            f"{mode}: up to {ulp:.2g} ULP from jit" for mode, ulp in self._apart.items() if ulp
-        ]
-        return "; ".join([*words, f"{same}: the bits of jit"] if same else words)
-
-    def _scale(self, dtype: str) -> None:
-        none, once, twice = (self._pulled[dtype, name] for name in (ZERO, ONES, DOUBLE))
-        for zero, one, two in zip(none, once, twice, strict=True):
+    def _scale(self, *scaled: Sequence[Comparison]) -> None:
+        """``vjp(0) = 0`` and ``vjp(2 c) = 2 vjp(c)``."""
+        for zero, one, two in zip(*scaled, strict=True):
             known = np.isfinite(zero.truth) & np.isfinite(one.truth) & np.isfinite(two.truth)
             with np.errstate(invalid="ignore", over="ignore"):
                 kept = (zero.hand == 0) & (abs(two.hand - 2 * one.hand) <= two.allowed)
@@ -74,12 +63,6 @@ class Laws:
         one, loose = _product(pushed, point.cotangent)
         other, slack = _product(pulled, point.along)
         self._count(_BOTH_WAYS, np.array(abs(one - other) <= loose + slack))
-
-    def _note_bits(self, mode: str, jit: Sequence[Comparison], made: Sequence[Comparison]) -> None:
-        for a, b in zip(jit, made, strict=False):
-            with np.errstate(invalid="ignore", over="ignore"):
-                apart = np.nan_to_num(abs(a.hand - b.hand) / a.unit, nan=0.0)
-            self._apart[mode] = max(self._apart.get(mode, 0.0), float(np.max(apart, initial=0.0)))
 
     def _count(self, law: str, kept: np.ndarray) -> None:
         self._counts[law].update({True: int(kept.sum()), False: int(np.sum(~kept))})

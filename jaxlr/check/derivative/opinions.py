@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, Place
+from jaxlr.check.derivative.comparison import Comparison, Place
 from jaxlr.check.derivative.programs import Programs, wide
-from jaxlr.check.derivative.quantities import Point, gradient
+from jaxlr.check.derivative.quantities import Point
 from jaxlr.check.oracles import Reading, complex_step, differences, exact
 from jaxlr.check.report import Verdict
 
@@ -57,24 +57,21 @@ class Question(NamedTuple):
                 yield exact.slopes(self.scalar, self.x, directions)[0]
 
 
-def question(programs: Programs, place: Place, kind: str, leaf: int, index: int) -> Question:
-    """Ask for one number of a quantity."""
-    at = wide(place.probe.point)
+def question(programs: Programs, made: Comparison, index: int) -> Question:
+    """Ask for one number of a comparison."""
+    at, kind, leaf = wide(made.place.probe.point), made.kind, made.leaf
     by_output = kind in ("second by cotangent", "tangent")
     if by_output:
         at = at._replace(cotangent=_unit(at.cotangent, leaf, index))
-    scalar, x = programs.reference.scalar(at, place.others)
+    scalar, x = programs.reference.scalar(at, made.place.others)
     moving = programs.layout.moving
     along = _direction(at, moving, at.along)
     if by_output:
         return Question(scalar, x, along[None])
     given = [at.floats[i] for i in moving]
-    if kind == "size":
-        truth = programs.truth(gradient, place.probe.point, place.others)["gradient"][leaf]
-        unit = [np.zeros(np.shape(v)) for v in given]
-        unit[leaf] = truth / np.linalg.norm(truth)
-    else:
-        unit = _unit(given, leaf, index)
+    unit = _unit(given, leaf, index)
+    if made.along is not None:
+        unit[leaf] = made.along
     here = _direction(at, moving, unit)
     directions = np.stack([along, here])[None] if kind == "second" else here[None]
     return Question(scalar, x, directions)
@@ -96,8 +93,31 @@ def decided(programs: Programs, made: Comparison, index: int) -> Decision:
     hand, truth, allowed = (float(v.ravel()[index]) for v in (made.hand, made.truth, made.allowed))
     if made.kind == "value":  # no derivative: the reference itself is the truth
         return Decision(Verdict.WRONG, truth, ())
-    asked = question(programs, made.place, made.kind, made.leaf, index)
-    return decide(asked, hand, truth, allowed, float(ml_dtypes.finfo(made.place.dtype).eps))
+    eps = float(ml_dtypes.finfo(made.place.dtype).eps)
+    found = decide(question(programs, made, index), hand, truth, allowed, eps)
+    if found.verdict is Verdict.WRONG and made.kind.startswith("second"):
+        return _unless_kink(found, question(programs, _tilted(made), index))
+    return found
+
+
+def _tilted(made: Comparison) -> Comparison:
+    """Return the same number along a direction a little beside."""
+    rng, point = np.random.default_rng(0), made.place.probe.point
+    along = [v * rng.uniform(0.5, 1.5, np.shape(v)) for v in point.along]
+    probe = made.place.probe._replace(point=point._replace(along=along))
+    return made._replace(place=made.place._replace(probe=probe))
+
+
+def _unless_kink(found: Decision, beside: Question) -> Decision:
+    """Take a verdict back where the derivative exists along one direction, and not beside it.
+
+    The gradient of ``max(|x|, d)^2`` has a derivative along (1, 1) at x = d, and none along (1, 2).
+    """
+    reading = next(beside.ask())
+    if not reading.refused.startswith("kink"):
+        return found
+    readings = (*found.readings, reading)
+    return Decision(Verdict.PASS, found.truth, readings, "kink", kink=True)
 
 
 def decide(asked: Question, hand: float, truth: float, allowed: float, eps: float) -> Decision:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlr.check.derivative.batches import SIZES, Axes, odd_size, resized
-from jaxlr.check.derivative.compare import COARSE
 from jaxlr.check.derivative.points import Probe, Sweep
 from jaxlr.check.derivative.quantities import Quantity, gradient, primal, second, tangent
+from jaxlr.check.derivative.tolerance import COARSE
 
 _TOGETHER = 4  # points in one call of vmap or scan
 _LARGE = 2**16  # numbers in the arguments from which on fewer inputs are tried

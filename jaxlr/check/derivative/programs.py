@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from jaxlr.check.compiling import compiled, in_a_hurry
 from jaxlr.check.derivative import conditioning
 from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.layout import Layout
@@ -29,10 +30,12 @@ class Program:
         Function of arguments.
     layout : Layout
         Of the arguments.
+    judged : bool
+        Whether it must be compiled as its user would, also in float64.
     """
 
-    def __init__(self, function: Callable[..., Any], layout: Layout) -> None:
-        self.function, self.layout = function, layout
+    def __init__(self, function: Callable[..., Any], layout: Layout, *, judged: bool) -> None:
+        self.function, self.layout, self._judged = function, layout, judged
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._elementwise: dict[Any, bool] = {}
         self._scalars: dict[Any, Callable[[Array], Array]] = {}
@@ -49,7 +52,8 @@ class Program:
         with jax.enable_x64(is_wide(points[0])):
             if mode == "eager":
                 return [_host(one(_device(p), others)) for p in points]
-            run = self._once((quantity, mode), lambda: jax.jit(_in_mode(one, mode)))
+            asked = not self._judged and _is_exact(points[0])
+            run = self._once((quantity, mode), _in_mode(one, mode), points[0], only_asked=asked)
             if mode == "jit":
                 return [_host(run(_device(p), others)) for p in points]
             stacked = jax.tree.map(lambda *v: jnp.stack(v), *map(_device, points))
@@ -114,14 +118,18 @@ class Program:
             return of(quantity, f, moving, at, moves)
 
         with jax.enable_x64(True):
-            run = self._once((quantity, name), lambda: jax.jit(size))
+            run = self._once((quantity, name), size, point, only_asked=True)
             # A callback inside runs in this thread, where 64 bits are on, if nothing is waited for.
             given = jax.block_until_ready((_device(wide(point)), others, _device(moves)))
             return _host(run(*given))
 
-    def _once(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    def _once(
+        self, key: Any, f: Callable[..., Any], at: Point, *, only_asked: bool
+    ) -> Callable[..., Any]:
+        hurried = only_asked and in_a_hurry(sum(np.size(v) for v in jax.tree.leaves(at)))
+        key = (*key, hurried)
         if key not in self._compiled:
-            self._compiled[key] = make()
+            self._compiled[key] = compiled(f, hurried=hurried)
         return self._compiled[key]
 
 
@@ -143,7 +151,9 @@ class Programs(NamedTuple):
 
 def programs(f: Callable[..., Any], reference: Callable[..., Any], layout: Layout) -> Programs:
     """Programs of a pair, with nothing compiled yet."""
-    return Programs(Program(f, layout), Program(follows(reference), layout))
+    return Programs(
+        Program(f, layout, judged=True), Program(follows(reference), layout, judged=False)
+    )
 
 
 def remembered(made: Programs, at: Point, others: list[Any]) -> Programs:
@@ -172,6 +182,10 @@ _MOST_KEPT = 32
 def wide(point: Point) -> Point:
     """Return the point in float64, on the host."""
     return jax.tree.map(lambda v: np.asarray(v).astype(np.float64), point)
+
+
+def _is_exact(point: Point) -> bool:
+    return all(v.dtype == np.float64 for v in jax.tree.leaves(point))
 
 
 def is_wide(tree: Any) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxlr.check.derivative.canaries import canaries, floor, visibility
-from jaxlr.check.derivative.compare import Comparison
+from jaxlr.check.derivative.comparison import Comparison
 from jaxlr.check.derivative.report import Node
 from jaxlr.check.report import Verdict
 

@@ -20,7 +20,7 @@ class Finding:
     verdict : Verdict
         WRONG or UNDECIDED.
     quantity : str
-        "structure", "value", "gradient", "size", "second", "second by cotangent", "gradient of the
+        "structure", "value", "gradient", "norm", "second", "second by cotangent", "gradient of the
         primal" or "tangent".
     path : str
         Which number, as in ``dx[2, 0]``.

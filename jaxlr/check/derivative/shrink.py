@@ -6,12 +6,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlr.check.derivative.compare import Comparison, Place, Tolerance, comparisons
+from jaxlr.check.derivative.compare import comparisons
+from jaxlr.check.derivative.comparison import Comparison, Place
 from jaxlr.check.derivative.layout import floating, in_tree
 from jaxlr.check.derivative.opinions import decided
 from jaxlr.check.derivative.points import Probe, is_extreme
 from jaxlr.check.derivative.programs import Programs
 from jaxlr.check.derivative.quantities import Point
+from jaxlr.check.derivative.tolerance import Tolerance
 from jaxlr.check.report import Verdict
 from jaxlr.check.smallest import as_code, boundary, smallest
 
@@ -46,7 +48,7 @@ class Failing:
         hand = self.programs.hand.run(self.made.quantity, [probe.point], others, place.mode)[0]
         found = comparisons(self.programs, self.made.quantity, place, hand, self.tolerance)
         wanted = (c for c in found if (c.kind, c.leaf) == (self.made.kind, self.made.leaf))
-        made = next(wanted, None)  # a leaf may be too small, or the input too odd, for a size
+        made = next(wanted, None)  # a leaf may be too small, or the input too odd, for a norm
         if made is None or not made.bad.any():
             return None
         return made, made.worst

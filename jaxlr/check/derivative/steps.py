@@ -41,7 +41,7 @@ def condition_of_steps(
 ) -> dict[str, Arrays]:
     """Most that each number of a quantity moves when each step does, per unit of rounding.
 
-    Of a gradient, also how far the size of each leaf moves, its product with its own direction: in
+    Of a gradient, also how far the norm of each leaf moves, its product with its own direction: in
     that, rounding evens out, and faults that all numbers share do not. ``signs`` are `SIGNS`, as an
     argument: as a constant they would be compiled into the program.
     """
@@ -50,14 +50,14 @@ def condition_of_steps(
     exact = run(closed, leaves, lambda eqn, values: None)
 
     tree = jax.tree.structure(shape)
-    sizes = quantity is gradient
+    norms = quantity is gradient
 
     def moved(signs: Array) -> dict[str, Arrays]:
         found = _Shaken(signs).run(closed, leaves)
         moves = tree.unflatten([(v - e) / _MOVE for v, e in zip(found, exact, strict=True)])
-        if sizes:
+        if norms:
             pairs = zip(moves["gradient"], tree.unflatten(exact)["gradient"], strict=True)
-            moves["size"] = [jnp.sum(v * e) / jnp.linalg.norm(e.ravel()) for v, e in pairs]
+            moves["norm"] = [jnp.sum(v * e) / jnp.linalg.norm(e.ravel()) for v, e in pairs]
         return jax.tree.map(jnp.abs, moves)
 
     found = jax.lax.map(moved, signs)

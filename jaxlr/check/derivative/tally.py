@@ -5,6 +5,15 @@ from collections import Counter
 from jaxlr.check.derivative.report import Oracle
 from jaxlr.check.oracles import Reading
 
+AGREED, DISAGREED, REFUSED = "agreed", "disagreed", "refused"
+
+
+def stance(reading: Reading, truth: float, slack: float) -> str:
+    """Return what a reading says of autodiff's ``truth``."""
+    if reading.refused:
+        return REFUSED
+    return AGREED if abs(reading.value - truth) <= reading.error + slack else DISAGREED
+
 
 class Tally:
     """Counts of what the second oracles said beside autodiff."""
@@ -13,24 +22,17 @@ class Tally:
         self._said: dict[str, Counter[str]] = {}
         self._why: dict[str, Counter[str]] = {}
 
-    def count(self, reading: Reading, truth: float, slack: float) -> bool:
-        """Note a reading; return whether it contradicts autodiff."""
-        agrees = not reading.refused and abs(reading.value - truth) <= reading.error + slack
-        return self.add(reading.oracle, agrees, reading.refused)
-
-    def add(self, oracle: str, agrees: bool, refused: str) -> bool:
-        """Note an answer, or why there is none; return whether it contradicts autodiff."""
-        said = "refused" if refused else "agreed" if agrees else "disagreed"
+    def add(self, oracle: str, said: str, why: str = "") -> None:
+        """Note what an oracle said of autodiff, and why it refused to."""
         self._said.setdefault(oracle, Counter())[said] += 1
-        if refused:
-            self._why.setdefault(oracle, Counter())[refused] += 1
-        return said == "disagreed"
+        if said == REFUSED:
+            self._why.setdefault(oracle, Counter())[why] += 1
 
     def oracles(self) -> tuple[Oracle, ...]:
         """Rows of the report."""
         return tuple(
             Oracle(
-                name, said.total(), said["agreed"], said["refused"],
+                name, said.total(), said[AGREED], said[REFUSED],
                 dict(sorted(self._why.get(name, {}).items())),
             )
             for name, said in self._said.items()

@@ -12,8 +12,11 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun, jaxprs_in_params
 from numpy.typing import ArrayLike
 
+from jaxlr.check.compiling import compiled, in_a_hurry
+
 Function = Callable[[jax.Array], jax.Array]
 _TOGETHER = 2**22  # numbers that all points evaluated side by side may take
+_POINTS = 64  # at which it is evaluated, at least
 _WHILE = 100  # turns counted for a loop whose length is not known
 _cache: weakref.WeakKeyDictionary[Any, dict[int, "Traced"]] = weakref.WeakKeyDictionary()
 
@@ -37,7 +40,8 @@ class Traced:
         self.work = work(self.jaxpr.jaxpr)
         self.kept: dict[str, Any] = {}
         self._batch = max(1, _TOGETHER // max(self.work, d))
-        self._values = jax.jit(functools.partial(_values, self.jaxpr.jaxpr, self._batch))
+        of_all = functools.partial(_values, self.jaxpr.jaxpr, self._batch)
+        self._values = compiled(of_all, hurried=in_a_hurry(_POINTS * self.work))
 
     def values(
         self, x: np.ndarray, directions: np.ndarray, steps: np.ndarray

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import ml_dtypes
+import numpy as np
+
 from jaxlr.data import BUILT_IN
 from jaxlr.extras import extra
 from jaxlr.run.config.columns import ColumnSettings, check_missing
@@ -39,8 +42,9 @@ class RunConfig(ColumnSettings):
     rows, by their numbers alone."""
     seed: int = 0
     """For the split and the order of the rows."""
-    dtype: Literal["float32", "float64"] = "float64"
-    """Type of the computation."""
+    dtype: Literal["float32", "float64", "bfloat16-data"] = "float64"
+    """Type of the computation; bfloat16-data: features in bfloat16, half the memory, and all else
+    in float32."""
 
     def __init_subclass__(cls) -> None:
         """Know the kinds of runs; the command line's classes are further faces of them."""
@@ -57,6 +61,16 @@ class RunConfig(ColumnSettings):
         check_missing(self.missing)
         if self.memory is not None:
             to_bytes(self.memory)
+
+    @property
+    def features_dtype(self) -> np.dtype:
+        """Type in which the features are kept."""
+        return np.dtype(ml_dtypes.bfloat16 if self.dtype == "bfloat16-data" else self.dtype)
+
+    @property
+    def params_dtype(self) -> np.dtype:
+        """Type of all else: parameters, labels, weights, sums."""
+        return np.promote_types(self.features_dtype, np.float32)
 
     def to_toml(self) -> str:
         """Write the config as TOML; what is None is left out.

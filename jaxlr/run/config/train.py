@@ -58,8 +58,9 @@ class TrainConfig(RunConfig):
     """Steps between two checkpoints, besides those by the clock."""
     tensorboard: bool = False
     """Write the metrics as TensorBoard events too."""
-    dtype: Literal["float32", "float64"] = "float32"
-    """Type of the computation."""
+    dtype: Literal["float32", "float64", "bfloat16-data"] = "float32"
+    """Type of the computation; bfloat16-data: features in bfloat16, half the memory, and all else
+    in float32."""
 
     def __post_init__(self) -> None:
         """Check what can be checked before any data is read."""

@@ -9,8 +9,8 @@ from jaxlr.data.learner import usable_scale
 from jaxlr.data.moments import Moments
 from jaxlr.run.config import RunConfig
 from jaxlr.run.fingerprint import Digests
+from jaxlr.run.memory import STREAM_MEMORY
 from jaxlr.run.parts import ROWS_CHECKED, Tell, tell_split
-from jaxlr.run.rows import STREAM_MEMORY
 from jaxlr.run.streamed.counts import Counts
 from jaxlr.run.streamed.parts import StreamedParts
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+from jaxlr import shard
 from jaxlr.run.folder import RunFolderError, held
 from jaxlr.run.parts import Tell
 from jaxlr.run.resuming import check_origin
@@ -54,6 +55,8 @@ def resume_sweep(
     >>> first.interrupted, rest.interrupted, rest.best.alpha
     (True, False, 0.1)
     """
+    if shard.host_count() > 1:
+        raise shard.HostsError("a sweep runs as one process: start it without --processes")
     target = Path(sweep)
     config = folder.settings_of(target)
     members = config.members()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlr import core
+from jaxlr import core, shard
 from jaxlr.data import DataError, Dataset
 from jaxlr.run.fingerprint import fingerprint
 from jaxlr.run.folder import held
@@ -75,6 +75,8 @@ def run_sweep(
     >>> sweep.best.alpha
     0.1
     """
+    if shard.host_count() > 1:
+        raise shard.HostsError("a sweep runs as one process: start it without --processes")
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
     config = located(config)
@@ -98,6 +100,7 @@ class Task(NamedTuple):
         return {
             "data": fingerprint(self.prepared.rows),
             "devices": len(jax.devices()),
+            "processes": 1,
             "device": jax.devices()[0].device_kind,
             "jax": jax.__version__,
         }

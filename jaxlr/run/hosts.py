@@ -1,0 +1,157 @@
+"""A run of several processes: each has a part of the rows, and the first writes the run folder."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from jaxlr import data, shard
+from jaxlr.data import DataError, Dataset
+from jaxlr.run.config import RunConfig
+from jaxlr.run.fingerprint import Digests
+from jaxlr.run.folder import RunFolderError
+from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
+
+
+class OwnRows(NamedTuple):
+    """What `Dataset` is to a run of one process, to one of several: it reads its own rows only.
+
+    ``y`` (n,), in float64, are the labels of all rows, by which they are split, and ``weight``
+    (n,) their weights, or None; ``digests`` are of all rows; ``take(index, mean=, scale=, dtype=)``
+    reads rows.
+    """
+
+    y: np.ndarray
+    weight: np.ndarray | None
+    features: tuple[str, ...]
+    labels: tuple[str, str]
+    name: str
+    digests: Digests
+    take: Callable[..., Dataset]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the fingerprint that one process would take of all rows."""
+        return self.digests.fingerprint(self.features, self.labels)
+
+    def rows(
+        self, index: np.ndarray, *, mean: Any = 0.0, scale: Any = 1.0, dtype: DTypeLike = np.float64
+    ) -> Dataset:
+        """Read this process's share of the rows ``index``, none of few; else as `Dataset.rows`."""
+        own = index[shard.host_share(len(index))]
+        wide = np.promote_types(dtype, np.float32)
+        weight = None if self.weight is None else self.weight[own].astype(wide)
+        found = self.take(own, mean=mean, scale=scale, dtype=dtype)
+        return found._replace(y=self.y[own].astype(wide), weight=weight)
+
+    def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation over the rows ``index`` of all processes."""
+        own = self.rows(index)
+        return own.moments(np.arange(len(own.y)), total=shard.add_up)
+
+
+def load_own(config: RunConfig) -> Any:
+    """Open the source of a run as `OwnRows`.
+
+    A file is looked through twice, in bounded memory: what is in it, and then which labels and
+    weights there are. The built-in data set each process has whole.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used, or a process's share of the rows does not fit into its memory.
+    """
+    settings, digests = config.columns_settings(), Digests()
+    if data.is_built_in(config.data):
+        whole = data.load(config.data, dtype=np.float64, **settings)
+        digests.add(whole.X, whole.y, whole.weight)
+        names = whole.features, whole.labels, whole.name
+        return OwnRows(whole.y, whole.weight, *names, digests, whole.rows)
+    stream = data.open_stream(config.data, dtype=np.float64, **settings)
+    _check_memory(stream, config)
+    labels, weights = [], []
+    with closing(data.prefetch(stream.blocks())) as blocks:
+        for block in blocks:
+            labels.append(np.asarray(block.y))
+            digests.add(block.X, labels[-1], block.weight)
+            weights.append(block.weight)
+    weight = None if config.weight is None else np.concatenate(weights)
+
+    def take(index: np.ndarray, *, mean: Any, scale: Any, dtype: DTypeLike) -> Dataset:
+        return stream.in_type(dtype, STREAM_MEMORY).take(index, mean=mean, scale=scale)
+
+    names = stream.features, stream.labels, stream.name
+    return OwnRows(np.concatenate(labels), weight, *names, digests, take)
+
+
+def _check_memory(stream: data.Stream, config: RunConfig) -> None:
+    """Refuse rows of which a share does not fit into the memory of the process with the least."""
+    limit = int(shard.gather(config.limit()).min())
+    needed = -(-stream.n // shard.host_count()) * (stream.d + 2) * VALUE_BYTES
+    if needed > limit:
+        raise DataError(
+            f"{stream.path}: several processes keep their rows in memory, and a share of these "
+            f"needs {in_words(needed)} and may take {in_words(limit)}. Allow more (--memory), use "
+            "more processes, or one, which streams"
+        )
+
+
+@contextmanager
+def own_folder(target: Path, *, begun: bool = False) -> Iterator[Path]:
+    """Give the folder for this process to write: the run folder to the first, else one that goes.
+
+    So every process does the same, and nothing that only the first would do can hold up the
+    others. Where the run has ``begun``, the others get what is in its folder.
+    """
+    if shard.host_count() == 1:
+        yield target
+        return
+    there = json.loads(shard.from_first(json.dumps(str(target)).encode()))
+    files = _read_files(target) if begun and shard.host_index() == 0 else {}
+    files = _unpack(shard.from_first(_pack(files)))
+    if shard.host_index() == 0:
+        yield Path(there)
+        return
+    with tempfile.TemporaryDirectory(prefix="jaxlr-") as scratch:
+        own = Path(scratch) / Path(there).name
+        for name, content in files.items():
+            path = own / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        yield own
+
+
+def agree(value: bool) -> bool:
+    """Whether any process says so."""
+    return bool(shard.gather(np.array(value)).any())
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    if not folder.is_dir():
+        return {}
+    try:
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in paths
+            if path.name != ".lock" and "tensorboard" not in path.parts
+        }
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be read: {error.strerror}") from error
+
+
+def _pack(files: dict[str, bytes]) -> bytes:
+    header = json.dumps({name: len(content) for name, content in files.items()}).encode()
+    return len(header).to_bytes(8, "little") + header + b"".join(files.values())
+
+
+def _unpack(packed: bytes) -> dict[str, bytes]:
+    start = 8 + int.from_bytes(packed[:8], "little")
+    files = {}
+    for name, size in json.loads(packed[8:start]).items():
+        files[name], start = packed[start : start + size], start + size
+    return files
