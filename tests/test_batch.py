@@ -55,8 +55,13 @@ def rounding_bound(params, X, y, s=None, l2=0.0):
 
 
 SIZES = [
-    (1, 1), (1, 1000), (2, 3), (7, 1), (64, 30), (1001, 17), (1000, 1000),
-    (10_000, 1), (10_000, 100), (10_000, 1000),
+    (1, 1), (1001, 17), (10_000, 100),
+    *(
+        pytest.param(*size, marks=pytest.mark.thorough)
+        for size in (
+            (1, 1000), (2, 3), (7, 1), (64, 30), (1000, 1000), (10_000, 1), (10_000, 1000),
+        )
+    ),
 ]  # fmt: skip
 
 
@@ -72,7 +77,10 @@ def test_every_coordinate_is_within_its_rounding_bound(dtype, n, d):
         assert abs(float(grads.b) - db) <= db_bound, scale
 
 
-@pytest.mark.parametrize("block_bytes", [64, 1000, 4096, 1 << 30])
+@pytest.mark.parametrize(
+    "block_bytes",
+    [64, 1 << 30, *(pytest.param(b, marks=pytest.mark.thorough) for b in (1000, 4096))],
+)
 def test_any_block_gives_the_same_sums(monkeypatch, dtype, block_bytes):
     n = 101 + block_bytes % 97  # a shape that is not compiled yet
     params, X, y = problem(n, 7, dtype)

@@ -26,7 +26,10 @@ def by_hand(params, X, y):
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (60, 5), (3000, 3)])
+@pytest.mark.parametrize(
+    ("n", "d"),
+    [(60, 5), *(pytest.param(*size, marks=pytest.mark.thorough) for size in ((1, 1), (3000, 3)))],
+)
 def test_the_hand_written_gradient_passes(dtype, n, d, scale):
     params, X, y = problem(dtype, n, d, scale)
     report = check_point(logistic.loss, by_hand, params, X, y)

@@ -34,7 +34,10 @@ def by_autodiff(params, X, y, s, l2):
         return np.asarray(hessian(p, *wide, l2))
 
 
-@pytest.mark.parametrize(("n", "d", "weighted"), [(1, 1, False), (50, 3, True), (5000, 7, True)])
+@pytest.mark.parametrize(
+    ("n", "d", "weighted"),
+    [(1, 1, False), pytest.param(50, 3, True, marks=pytest.mark.thorough), (5000, 7, True)],
+)
 def test_hessian_and_its_product_are_those_of_autodiff(dtype, n, d, weighted):
     params, X, y, s = problem(n, d, dtype)
     s = s if weighted else None

@@ -24,6 +24,11 @@ ORDINARY = ("anywhere", "accuracy", "n > 1", "n > 8", "float32", "bfloat16", "on
 UNSEEN = ("exact zero", "extreme input")
 EVERY = 1 if "ZOO" in os.environ else 60  # fault; with ZOO=all in the environment, each of them
 each_species = pytest.mark.parametrize("name", SPECIES)
+SOME = "logistic", "layer norm", "network", "recurrence"  # elementwise, rows, products, a loop
+some_every_day = pytest.mark.parametrize(
+    "name",
+    [pytest.param(v, marks=() if v in SOME else pytest.mark.thorough) for v in SPECIES],
+)
 
 
 @cache
@@ -56,6 +61,9 @@ def test_the_zoo_is_large_and_every_name_is_of_one():
 
 
 @each_species
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=pytest.mark.thorough)], indirect=True
+)
 def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
     species, eps = SPECIES[name], float(jnp.finfo(dtype).eps)
     for probe in until_one_row(species, dtype, more=0 if dtype == "float64" else 2):
@@ -199,7 +207,7 @@ def test_faults_of_the_primal_are_wrong(name):
         assert np.array_equal(flat(f(*at.probe.args)), out) == ("differentiated" in fault.name)
 
 
-@each_species
+@some_every_day
 def test_right_rules_have_right_second_derivatives(name):
     species, eps = SPECIES[name], np.finfo(np.float32).eps
     if species.order < 2:
@@ -214,7 +222,7 @@ def test_right_rules_have_right_second_derivatives(name):
         assert np.all(abs(found - true) <= bound + 8 * eps * np.max(abs(true))), probe.name
 
 
-@each_species
+@some_every_day
 def test_faults_of_the_second_derivative_are_right_in_the_first(name):
     known = list(islice(right(name, "float32"), 6))
     ordinary, zero = known[1], known[5]
