@@ -20,6 +20,9 @@ def problem(n, d, dtype, seed=0, scale=1.0):
     return Params(jnp.asarray(w, dtype), jnp.asarray(0.3 * scale, dtype)), X, y
 
 
+narrow_every_day = pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=pytest.mark.thorough)], indirect=True
+)
 BY_AUTODIFF = jax.jit(jax.value_and_grad(logistic.loss))
 
 
@@ -94,6 +97,7 @@ def test_any_block_gives_the_same_sums(monkeypatch, dtype, block_bytes):
     assert abs(float(grads.b) - db) <= db_bound
 
 
+@narrow_every_day
 def test_batch_is_the_mean_of_single_examples(dtype):
     params, X, y = problem(9, 4, dtype)
     losses, grads = [], []
@@ -129,6 +133,7 @@ def test_what_the_sum_of_blocks_rounds_away_is_added_back(monkeypatch):
         np.testing.assert_allclose(found, expected, rtol=5e-7)
 
 
+@narrow_every_day
 def test_integer_weights_are_repeated_rows_and_zero_weights_no_rows(dtype):
     params, X, y = problem(20, 3, dtype)
     s = np.random.default_rng(3).integers(0, 4, 20)
@@ -139,6 +144,7 @@ def test_integer_weights_are_repeated_rows_and_zero_weights_no_rows(dtype):
     np.testing.assert_allclose(grads.w, grads2.w, rtol=tolerance, atol=tolerance)
 
 
+@narrow_every_day
 def test_the_intercept_is_not_penalised(dtype):
     params, X, y = problem(20, 3, dtype)
     J0, g0 = jaxlr.loss_and_grads(params, X, y)

@@ -62,6 +62,9 @@ def test_bad_rows_and_directions_are_refused():
         batch.hessian(params, X)
 
 
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.thorough), "float64"], indirect=True
+)
 def test_k_models_in_one_read_are_k_models(dtype):
     rng = np.random.default_rng(2)
     n, d, K = 3000, 4, 5
