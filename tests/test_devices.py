@@ -210,11 +210,12 @@ def test_a_run_of_many_rows_takes_all_devices_and_is_the_same_again(tmp_path):
     X = rng.standard_normal((30_000, 100), np.float32)  # 8 MB of it to train on
     y = (X[:, 0] > 0).astype(int)
     names = [*(f"f{j}" for j in range(100)), "y"]
-    parquet.write_table(pa.table([*X.T, y], names=names), tmp_path / "rows.parquet")
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table([*X.T, y], names=names), path)
     models = []
     for outs, devices in (("ab", "2"), ("c", "1")):
         done = subprocess.run(
-            [sys.executable, "-c", RUN, tmp_path / "rows.parquet", *(tmp_path / out for out in outs)],
+            [sys.executable, "-c", RUN, path, *(tmp_path / out for out in outs)],
             env=os.environ | {"JAX_NUM_CPU_DEVICES": devices},
             capture_output=True, text=True, check=False,
         )  # fmt: skip

@@ -23,11 +23,12 @@ from jaxlr import core
 ORDINARY = ("anywhere", "accuracy", "n > 1", "n > 8", "float32", "bfloat16", "one class", "eager")
 UNSEEN = ("exact zero", "extreme input")
 EVERY = 1 if "ZOO" in os.environ else 60  # fault; with ZOO=all in the environment, each of them
+THOROUGH = () if EVERY == 1 else pytest.mark.thorough
 each_species = pytest.mark.parametrize("name", SPECIES)
 SOME = "logistic", "layer norm", "network", "recurrence"  # elementwise, rows, products, a loop
 some_every_day = pytest.mark.parametrize(
     "name",
-    [pytest.param(v, marks=() if v in SOME else pytest.mark.thorough) for v in SPECIES],
+    [pytest.param(v, marks=() if v in SOME else THOROUGH) for v in SPECIES],
 )
 
 
@@ -62,7 +63,7 @@ def test_the_zoo_is_large_and_every_name_is_of_one():
 
 @each_species
 @pytest.mark.parametrize(
-    "dtype", ["float32", pytest.param("float64", marks=pytest.mark.thorough)], indirect=True
+    "dtype", ["float32", pytest.param("float64", marks=THOROUGH)], indirect=True
 )
 def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
     species, eps = SPECIES[name], float(jnp.finfo(dtype).eps)
@@ -78,8 +79,11 @@ def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
 @pytest.mark.parametrize(
     ("half", "name"),
     [
-        *(("bfloat16", name) for name in (SPECIES if EVERY == 1 else ("logistic", "layer norm"))),
-        ("float16", "logistic"),
+        *(
+            pytest.param("bfloat16", name, marks=() if name == "logistic" else THOROUGH)
+            for name in (SPECIES if EVERY == 1 else ("logistic", "layer norm"))
+        ),
+        pytest.param("float16", "logistic", marks=THOROUGH),
         ("float16", "rms norm"),
     ],
 )
