@@ -61,7 +61,7 @@ def newton(X, y, s, l2=0.0, fit_intercept=True):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, pytest.param({"fit_intercept": False, "l2": 0.01}, marks=pytest.mark.thorough)],
+    [pytest.param({}, marks=pytest.mark.thorough), {"fit_intercept": False, "l2": 0.01}],
 )
 def test_float64_rows_give_the_optimum_also_where_no_sample_shows_a_column(settings):
     X, y = problem()
