@@ -12,7 +12,7 @@ jax.devices()  # JAX starts with one device, before a test of the command line s
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share compiled code among the processes of this run: its workers, and `jaxlr` in tests.
+    """Share compiled code among the processes of this run: its workers, and those of tests.
 
     It lies where `jaxlr` keeps its own, in a temporary folder that goes when the run ends.
     """
@@ -21,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
         os.environ["XDG_CACHE_HOME"] = folder.name
     cache = Path(os.environ["XDG_CACHE_HOME"], "jaxlr")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)  # of processes that tests start
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

@@ -20,6 +20,9 @@ def problem(n, d, dtype, seed=0, scale=1.0):
     return Params(jnp.asarray(w, dtype), jnp.asarray(0.3 * scale, dtype)), X, y
 
 
+narrow_every_day = pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=pytest.mark.thorough)], indirect=True
+)
 BY_AUTODIFF = jax.jit(jax.value_and_grad(logistic.loss))
 
 
@@ -55,8 +58,13 @@ def rounding_bound(params, X, y, s=None, l2=0.0):
 
 
 SIZES = [
-    (1, 1), (1, 1000), (2, 3), (7, 1), (64, 30), (1001, 17), (1000, 1000),
-    (10_000, 1), (10_000, 100), (10_000, 1000),
+    (1, 1), (1001, 17), (10_000, 100),
+    *(
+        pytest.param(*size, marks=pytest.mark.thorough)
+        for size in (
+            (1, 1000), (2, 3), (7, 1), (64, 30), (1000, 1000), (10_000, 1), (10_000, 1000),
+        )
+    ),
 ]  # fmt: skip
 
 
@@ -72,7 +80,10 @@ def test_every_coordinate_is_within_its_rounding_bound(dtype, n, d):
         assert abs(float(grads.b) - db) <= db_bound, scale
 
 
-@pytest.mark.parametrize("block_bytes", [64, 1000, 4096, 1 << 30])
+@pytest.mark.parametrize(
+    "block_bytes",
+    [64, 1 << 30, *(pytest.param(b, marks=pytest.mark.thorough) for b in (1000, 4096))],
+)
 def test_any_block_gives_the_same_sums(monkeypatch, dtype, block_bytes):
     n = 101 + block_bytes % 97  # a shape that is not compiled yet
     params, X, y = problem(n, 7, dtype)
@@ -86,6 +97,7 @@ def test_any_block_gives_the_same_sums(monkeypatch, dtype, block_bytes):
     assert abs(float(grads.b) - db) <= db_bound
 
 
+@narrow_every_day
 def test_batch_is_the_mean_of_single_examples(dtype):
     params, X, y = problem(9, 4, dtype)
     losses, grads = [], []
@@ -121,6 +133,7 @@ def test_what_the_sum_of_blocks_rounds_away_is_added_back(monkeypatch):
         np.testing.assert_allclose(found, expected, rtol=5e-7)
 
 
+@narrow_every_day
 def test_integer_weights_are_repeated_rows_and_zero_weights_no_rows(dtype):
     params, X, y = problem(20, 3, dtype)
     s = np.random.default_rng(3).integers(0, 4, 20)
@@ -131,6 +144,7 @@ def test_integer_weights_are_repeated_rows_and_zero_weights_no_rows(dtype):
     np.testing.assert_allclose(grads.w, grads2.w, rtol=tolerance, atol=tolerance)
 
 
+@narrow_every_day
 def test_the_intercept_is_not_penalised(dtype):
     params, X, y = problem(20, 3, dtype)
     J0, g0 = jaxlr.loss_and_grads(params, X, y)

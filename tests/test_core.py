@@ -83,7 +83,7 @@ def ulps(found, truth, dtype, terms=None):
     return np.array(off)
 
 
-@pytest.mark.parametrize("y", [0, 0.25, 0.7, 1])
+@pytest.mark.parametrize("y", [0, 0.25, pytest.param(0.7, marks=pytest.mark.thorough), 1])
 def test_every_node_is_within_the_budget_of_the_judge(dtype, y):
     y = float(np.dtype(dtype).type(y))
     z = grid(dtype)

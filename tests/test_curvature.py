@@ -34,7 +34,10 @@ def by_autodiff(params, X, y, s, l2):
         return np.asarray(hessian(p, *wide, l2))
 
 
-@pytest.mark.parametrize(("n", "d", "weighted"), [(1, 1, False), (50, 3, True), (5000, 7, True)])
+@pytest.mark.parametrize(
+    ("n", "d", "weighted"),
+    [(1, 1, False), pytest.param(50, 3, True, marks=pytest.mark.thorough), (5000, 7, True)],
+)
 def test_hessian_and_its_product_are_those_of_autodiff(dtype, n, d, weighted):
     params, X, y, s = problem(n, d, dtype)
     s = s if weighted else None
@@ -59,6 +62,9 @@ def test_bad_rows_and_directions_are_refused():
         batch.hessian(params, X)
 
 
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.thorough), "float64"], indirect=True
+)
 def test_k_models_in_one_read_are_k_models(dtype):
     rng = np.random.default_rng(2)
     n, d, K = 3000, 4, 5

@@ -75,7 +75,13 @@ def assert_close(got, expected, digits=49):
         assert abs(got - expected) <= mp.mpf(10) ** -digits * abs(expected), (got, expected)
 
 
-@pytest.mark.parametrize("name", BY_MPMATH)
+SLOW = "lgamma", "digamma"  # seconds each, in mpmath
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(v, marks=pytest.mark.thorough if v in SLOW else ()) for v in BY_MPMATH],
+)
 def test_functions_of_one_number_are_right_to_all_digits(name):
     known = 0
     for x in POINTS:
@@ -258,7 +264,7 @@ CONTROL = {
 
 def assert_as_jax(f, x):
     with jax.enable_x64(True):
-        expected = jax.tree.map(np.asarray, f(jnp.asarray(x)))
+        expected = jax.tree.map(np.asarray, jax.jit(f)(x))  # one program, not one an operation
     got = evaluate(f, x, digits=20)
     assert jax.tree.structure(got) == jax.tree.structure(expected)
     for g, e in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):

@@ -900,6 +900,7 @@ SAME_NORM = [  # equivalent: in two dimensions -1 is 1
 ]
 
 
+@pytest.mark.thorough
 def test_a_strong_test_of_layer_norm_lets_no_mutant_live():
     cases = list(norm_cases())
 
@@ -919,6 +920,7 @@ def test_a_strong_test_of_layer_norm_lets_no_mutant_live():
     assert [m.after for m in report.survivors] == SAME_NORM
 
 
+@pytest.mark.thorough
 def test_a_weak_test_of_layer_norm_lets_the_famous_faults_live():
     def test(backward):  # nothing to normalise: two opposite numbers, all gains and g alike
         dx, dgain, dbias = backward(jnp.array([[1.0, -1.0]]), jnp.ones(2), jnp.ones((1, 2)))

@@ -291,8 +291,8 @@ def test_an_optimizer_is_what_it_is_called(name):
 def test_kill_9_changes_no_byte(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     kill9 = importlib.import_module("kill9")
-    trainings, run = kill9.Trainings(tmp_path, 300, 20), tmp_path / "killed"
-    for lines in (60,):  # scripts/kill9.py does it at many
+    trainings, run = kill9.Trainings(tmp_path, 300, 60), tmp_path / "killed"
+    for lines in (130,):  # scripts/kill9.py does it at many
         process = trainings.start("killed")
         while not (run / METRICS).exists() or (run / METRICS).read_bytes().count(b"\n") < lines:
             assert process.poll() is None, process.communicate()

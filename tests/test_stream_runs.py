@@ -115,7 +115,7 @@ def test_a_fit_of_a_stream_is_that_of_its_training_rows_in_memory(rows, tmp_path
     np.testing.assert_allclose(errors, kept.standard_errors().w / scale, rtol=1e-6)
 
 
-@pytest.mark.parametrize("batch_size", [None, 37])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.thorough), 37])
 def test_a_killed_run_of_a_stream_goes_on_to_the_same_bytes(rows, tmp_path, batch_size):
     path = tmp_path / "rows.parquet"
     table = pq.read_table(rows)

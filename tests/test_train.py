@@ -20,7 +20,9 @@ def problem(n=200, d=4, dtype="float32", seed=0):
     return core.zeros(d, dtype), X, y
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize(
+    "alpha", [0.3, *(pytest.param(v, marks=pytest.mark.thorough) for v in (0.1, 1.0))]
+)
 @pytest.mark.parametrize("batch_size", [None, 32])
 def test_plain_equals_optax_sgd_to_the_bit(dtype, alpha, batch_size):
     params, X, y = problem(dtype=dtype)

@@ -23,7 +23,13 @@ from jaxlr import core
 ORDINARY = ("anywhere", "accuracy", "n > 1", "n > 8", "float32", "bfloat16", "one class", "eager")
 UNSEEN = ("exact zero", "extreme input")
 EVERY = 1 if "ZOO" in os.environ else 60  # fault; with ZOO=all in the environment, each of them
+THOROUGH = () if EVERY == 1 else pytest.mark.thorough
 each_species = pytest.mark.parametrize("name", SPECIES)
+SOME = "logistic", "layer norm", "network", "recurrence"  # elementwise, rows, products, a loop
+some_every_day = pytest.mark.parametrize(
+    "name",
+    [pytest.param(v, marks=() if v in SOME else THOROUGH) for v in SPECIES],
+)
 
 
 @cache
@@ -56,6 +62,9 @@ def test_the_zoo_is_large_and_every_name_is_of_one():
 
 
 @each_species
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=THOROUGH)], indirect=True
+)
 def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
     species, eps = SPECIES[name], float(jnp.finfo(dtype).eps)
     for probe in until_one_row(species, dtype, more=0 if dtype == "float64" else 2):
@@ -70,8 +79,11 @@ def test_right_rules_agree_with_autodiff_everywhere(dtype, name):
 @pytest.mark.parametrize(
     ("half", "name"),
     [
-        *(("bfloat16", name) for name in (SPECIES if EVERY == 1 else ("logistic", "layer norm"))),
-        ("float16", "logistic"),
+        *(
+            pytest.param("bfloat16", name, marks=() if name == "logistic" else THOROUGH)
+            for name in (SPECIES if EVERY == 1 else ("logistic", "layer norm"))
+        ),
+        pytest.param("float16", "logistic", marks=THOROUGH),
         ("float16", "rms norm"),
     ],
 )
@@ -199,7 +211,7 @@ def test_faults_of_the_primal_are_wrong(name):
         assert np.array_equal(flat(f(*at.probe.args)), out) == ("differentiated" in fault.name)
 
 
-@each_species
+@some_every_day
 def test_right_rules_have_right_second_derivatives(name):
     species, eps = SPECIES[name], np.finfo(np.float32).eps
     if species.order < 2:
@@ -214,7 +226,7 @@ def test_right_rules_have_right_second_derivatives(name):
         assert np.all(abs(found - true) <= bound + 8 * eps * np.max(abs(true))), probe.name
 
 
-@each_species
+@some_every_day
 def test_faults_of_the_second_derivative_are_right_in_the_first(name):
     known = list(islice(right(name, "float32"), 6))
     ordinary, zero = known[1], known[5]

@@ -28,14 +28,14 @@ def probes(species: Species, dtype: Any, n: int = ROWS) -> Iterator[Probe]:
     args = species.sample(rng, n, dtype)
     out = jax.eval_shape(species.twin, *args)
     c = jnp.asarray(rng.standard_normal(out.shape), dtype)
-    yield Probe("ordinary", args, jnp.ones_like(c))
+    yield Probe("ordinary", args, _full(out.shape, 1, dtype))
     yield Probe("cotangent of both signs", args, c)
     for size in (3, -1000, 1e-4):
-        yield Probe(f"cotangent {size}", args, size * jnp.ones_like(c))
+        yield Probe(f"cotangent {size}", args, _full(out.shape, size, dtype))
     leaves = range(len(jax.tree.leaves(_stretched(species, args))))
     every = tuple(leaves)
     for some in dict.fromkeys((every, *combinations(leaves, 1), *combinations(leaves, 2))):
-        yield Probe(f"zero {some}", _change(species, args, jnp.zeros_like, some), c)
+        yield Probe(f"zero {some}", _change(species, args, np.zeros_like, some), c)
         if len(some) == 1 or some == every:
             yield Probe(f"one zero {some}", _change(species, args, _one_zero, some), c)
             yield Probe(f"far {some}", _change(species, args, _far, some), c)
@@ -53,24 +53,36 @@ def _stretched(species: Species, args: tuple[Any, ...]) -> list[Any]:
 def _change(
     species: Species,
     args: tuple[Any, ...],
-    change: Callable[[Array], Array],
+    change: Callable[[np.ndarray], np.ndarray],
     some: tuple[int, ...],
 ) -> tuple[Any, ...]:
-    """Arguments with some of the leaves that may be stretched changed."""
+    """Arguments with some of the leaves that may be stretched changed.
+
+    In NumPy: JAX compiles each operation anew for each shape and type.
+    """
     leaves, tree = jax.tree.flatten(_stretched(species, args))
-    found = [change(v) if i in some else v for i, v in enumerate(leaves)]
+    found = [
+        jnp.asarray(change(np.asarray(v)), v.dtype) if i in some else v
+        for i, v in enumerate(leaves)
+    ]
     changed = iter(tree.unflatten(found))
     pairs = zip(args, species.stretched, strict=True)
     return tuple(next(changed) if yes else v for v, yes in pairs)
 
 
-def _one_zero(v: Array) -> Array:
-    return v.ravel().at[0].set(0).reshape(v.shape)
+def _full(shape: tuple[int, ...], value: float, dtype: Any) -> Array:
+    return jnp.asarray(np.full(shape, value), dtype)
 
 
-def _far(v: Array) -> Array:
-    return 100 * v + 20 * jnp.sign(v)
+def _one_zero(v: np.ndarray) -> np.ndarray:
+    changed = v.copy()
+    changed.flat[0] = 0
+    return changed
 
 
-def _times(size: float, v: Array) -> Array:
-    return size * v
+def _far(v: np.ndarray) -> np.ndarray:
+    return v.dtype.type(100) * v + v.dtype.type(20) * np.sign(v)
+
+
+def _times(size: float, v: np.ndarray) -> np.ndarray:
+    return v.dtype.type(size) * v
