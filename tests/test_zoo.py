@@ -270,4 +270,4 @@ def test_the_species_that_are_ours_compute_what_jaxlr_does(dtype):
     params, X, y, s = args = species.sample(rng, 9, dtype)
     J, (grads,) = gradient(species, rule(species), args, jnp.ones((), dtype))
     ours = jaxlr.loss_and_grads(params, X, y, s, l2=0.125)
-    np.testing.assert_allclose(flat((J, grads)), flat(ours), rtol=8 * jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(flat((J, grads)), flat(ours), rtol=32 * jnp.finfo(dtype).eps)
