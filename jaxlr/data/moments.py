@@ -1,6 +1,13 @@
 """Means and standard deviations of columns, in one pass, with large offsets and gaps."""
 
+import sys
+
 import numpy as np
+
+from jaxlr import shard
+from jaxlr.data.shares import block_rows
+
+_CELL_VALUES = 1 << 19  # in rows that are added at once
 
 
 class Moments:
@@ -40,6 +47,14 @@ class Moments:
             square = np.einsum("ij,ij->j", distance, distance)
             self._merge(count, mean, square)
 
+    def add_moments(self, other: "Moments") -> None:
+        """Add the rows that another one has."""
+        new = self.count == 0
+        self._origin[new] = other._origin[new]
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = other._origin - self._origin + other._mean
+            self._merge(other.count, np.where(other.count, mean, 0), other._square)
+
     def add_value(self, j: int, value: float, times: int) -> None:
         """Add one value many times to column j."""
         count = np.zeros_like(self.count)
@@ -65,3 +80,79 @@ class Moments:
         self._mean = self._mean + step * (count / total)
         self._square = self._square + square + step**2 * (self.count * (count / total))
         self.count = self.count + count
+
+    def numbers(self) -> np.ndarray:
+        """Give all that it knows: (4, k)."""
+        return np.stack([self.count, self._origin, self._mean, self._square])
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> "Moments":
+        """Make one of what `numbers` gave."""
+        made = cls(numbers.shape[1])
+        made.count = numbers[0].astype(np.int64)
+        made._origin, made._mean, made._square = numbers[1:]
+        return made
+
+
+class BlockMoments:
+    """Moments of rows that come in pieces of any size: the same bits, whoever has which blocks.
+
+    Rows are added in cells of fixed size, the cells to their block, and the blocks in their order.
+    Without ``n``, the number of all rows, they are one block, which processes cannot share.
+    """
+
+    def __init__(self, k: int, n: int | None) -> None:
+        self._k, self._last = k, -1
+        self._blocks: list[Moments] = []
+        cell = 1 << max(64, _CELL_VALUES // max(1, k)).bit_length() - 1
+        size = sys.maxsize if n is None else block_rows(n, k)
+        self._cell = min(cell, size)
+        self.block_rows = size if n is None else -(-size // self._cell) * self._cell
+        self._room, self._filled, self._end = np.empty((0, k)), 0, 0
+
+    def add(self, X: np.ndarray, at: int) -> None:
+        """Add rows (m, k) from number ``at`` on; the first are the first of a block."""
+        while len(X):
+            m = min(len(X), self._cell - at % self._cell)
+            if m == self._cell:
+                self._add_cell(X[:m], at)
+            else:
+                self._keep(X[:m], at)
+            X, at = X[m:], at + m
+
+    def join(self) -> None:
+        """Take the blocks of all processes for its own."""
+        self._end_cell()
+        found = np.zeros((len(self._blocks), 4, self._k))
+        for block, numbers in zip(self._blocks, found, strict=True):
+            numbers[:] = block.numbers()
+        self._blocks = [Moments.of(numbers) for numbers in shard.join(found)]
+
+    def total(self) -> Moments:
+        """Give the moments of all rows."""
+        self._end_cell()
+        total = Moments(self._k)
+        for block in self._blocks:
+            total.add_moments(block)
+        return total
+
+    def _keep(self, X: np.ndarray, at: int) -> None:
+        """Keep rows until they are a cell."""
+        if not len(self._room):
+            self._room = np.empty((self._cell, self._k))
+        self._room[self._filled : self._filled + len(X)] = X
+        self._filled, self._end = self._filled + len(X), at + len(X)
+        if self._end % self._cell == 0:
+            self._end_cell()
+
+    def _end_cell(self) -> None:
+        if self._filled:
+            self._add_cell(self._room[: self._filled], self._end - self._filled)
+            self._filled = 0
+
+    def _add_cell(self, X: np.ndarray, at: int) -> None:
+        block = at // self.block_rows
+        if block != self._last:
+            self._blocks.append(Moments(self._k))
+            self._last = block
+        self._blocks[-1].add(X)
