@@ -111,7 +111,7 @@ class Source(ABC):
     def between(
         self, names: Sequence[str], rows: int, start: int, stop: int | None
     ) -> Iterator[Batch]:
-        """Give the rows from ``start`` on and below ``stop``, as `batches` does; None: to the end."""
+        """Give the rows from ``start`` on, as `batches` does, up to ``stop`` or to the end."""
         if stop is None:
             yield from self.batches(names, rows, start)
         elif start < stop:
