@@ -14,7 +14,7 @@ from jaxlr.data.encoding import Category, Encoding, Number, check
 from jaxlr.data.errors import DataError, GapError
 from jaxlr.data.labels import LabelLearner
 from jaxlr.data.moments import BlockMoments
-from jaxlr.data.numbers import chunks, refuse_number
+from jaxlr.data.numbers import refuse_number
 from jaxlr.data.settings import Plan
 from jaxlr.data.sources import Batch
 from jaxlr.data.weights import weights_of
@@ -132,11 +132,12 @@ class Learner:
 
     def _add_numbers(self, batch: Batch) -> None:
         names = self.plan.numbers
-        for rows, chunk in chunks(batch, names, np.empty((0, len(names)))):
+        for rows, chunk in self._blocks.rooms(int(batch.where.at[0]), len(batch)):
+            with np.errstate(over="ignore"):
+                batch.numbers(names, rows, chunk)
             total = chunk.sum()
             if not np.isfinite(total) or max(chunk.max(), -chunk.min()) > self._largest:
                 self._refuse(batch, rows, chunk)
-            self._blocks.add(chunk, int(batch.where.at[0]) + rows.start)
 
     def _refuse(self, batch: Batch, rows: slice, chunk: np.ndarray) -> None:
         for j, name in enumerate(self.plan.numbers):

@@ -1,10 +1,13 @@
 """Means and standard deviations of columns, in one pass, with large offsets and gaps."""
 
+import itertools
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
 from jaxlr import shard
+from jaxlr.data.numbers import room_for
 from jaxlr.data.shares import block_rows
 
 _CELL_VALUES = 1 << 19  # in rows that are added at once
@@ -110,15 +113,24 @@ class BlockMoments:
         self.block_rows = size if n is None else -(-size // self._cell) * self._cell
         self._room, self._filled, self._end = np.empty((0, k)), 0, 0
 
-    def add(self, X: np.ndarray, at: int) -> None:
-        """Add rows (m, k) from number ``at`` on; the first are the first of a block."""
-        while len(X):
-            m = min(len(X), self._cell - at % self._cell)
-            if m == self._cell:
-                self._add_cell(X[:m], at)
-            else:
-                self._keep(X[:m], at)
-            X, at = X[m:], at + m
+    def rooms(self, at: int, m: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Room for the next m rows, which begin with number ``at`` of all, piece by piece.
+
+        Yields
+        ------
+        rows : slice
+            Which of the m rows these are.
+        room : ndarray, shape (rows, k)
+            Where to write them, before the next piece is asked for; NaN counts as no value.
+        """
+        if not len(self._room):
+            self._room = room_for(self._cell, self._k, np.float64)
+        for start, stop in itertools.pairwise(self._cuts(at, m)):
+            filled = self._filled + stop - start
+            yield slice(start, stop), self._room[self._filled : filled]
+            self._filled, self._end = filled, at + stop
+            if self._end % self._cell == 0:
+                self._end_cell()
 
     def join(self) -> None:
         """Take the blocks of all processes for its own."""
@@ -136,23 +148,16 @@ class BlockMoments:
             total.add_moments(block)
         return total
 
-    def _keep(self, X: np.ndarray, at: int) -> None:
-        """Keep rows until they are a cell."""
-        if not len(self._room):
-            self._room = np.empty((self._cell, self._k))
-        self._room[self._filled : self._filled + len(X)] = X
-        self._filled, self._end = self._filled + len(X), at + len(X)
-        if self._end % self._cell == 0:
-            self._end_cell()
+    def _cuts(self, at: int, m: int) -> list[int]:
+        """Where the next m rows are cut by the ends of cells."""
+        return [0, *range(self._cell - at % self._cell, m, self._cell), m]
 
     def _end_cell(self) -> None:
-        if self._filled:
-            self._add_cell(self._room[: self._filled], self._end - self._filled)
-            self._filled = 0
-
-    def _add_cell(self, X: np.ndarray, at: int) -> None:
-        block = at // self.block_rows
+        if not self._filled:
+            return
+        block = (self._end - 1) // self.block_rows
         if block != self._last:
             self._blocks.append(Moments(self._k))
             self._last = block
-        self._blocks[-1].add(X)
+        self._blocks[-1].add(self._room[: self._filled])
+        self._filled = 0
