@@ -137,9 +137,11 @@ def test_shares_tell_the_same_bits_as_all_rows(name, count, tmp_path, processes,
 
 def test_shares_tell_the_same_encoding_and_moments(tmp_path, processes):
     path = written("folder", tmp_path).data
-    settings = {**SETTINGS, "categorical": {"city": "onehot", "street": 7}, "memory": 10_000}
-    one = data.open_stream(path, **settings)
-    for stream in processes(3, lambda: data.open_stream(path, shared=True, **settings)):
+    settings = {**SETTINGS, "categorical": {"city": "onehot", "street": 7}}
+    few = {**settings, "memory": 10_000}  # some rows at a time
+    one = data.open_stream(path, **few)
+    assert one.encoding == data.load(path, **settings).encoding
+    for stream in processes(3, lambda: data.open_stream(path, shared=True, **few)):
         assert stream.encoding == one.encoding
         for found, wanted in zip(stream.moments(), one.moments(), strict=True):
             np.testing.assert_array_equal(found, wanted)

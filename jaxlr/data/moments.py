@@ -77,13 +77,6 @@ class Moments:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.sqrt(self._square / np.maximum(self.count, 1))
 
-    def _merge(self, count: np.ndarray, mean: np.ndarray, square: np.ndarray) -> None:
-        total = np.maximum(self.count + count, 1)
-        step = mean - self._mean
-        self._mean = self._mean + step * (count / total)
-        self._square = self._square + square + step**2 * (self.count * (count / total))
-        self.count = self.count + count
-
     def numbers(self) -> np.ndarray:
         """Give all that it knows: (4, k)."""
         return np.stack([self.count, self._origin, self._mean, self._square])
@@ -95,6 +88,13 @@ class Moments:
         made.count = numbers[0].astype(np.int64)
         made._origin, made._mean, made._square = numbers[1:]
         return made
+
+    def _merge(self, count: np.ndarray, mean: np.ndarray, square: np.ndarray) -> None:
+        total = np.maximum(self.count + count, 1)
+        step = mean - self._mean
+        self._mean = self._mean + step * (count / total)
+        self._square = self._square + square + step**2 * (self.count * (count / total))
+        self.count = self.count + count
 
 
 class BlockMoments:
