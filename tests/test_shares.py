@@ -160,9 +160,14 @@ FAULTS = {
         {"won": {300: None}, "b": {150: -np.inf}},
         "column 'b' is -inf in row 151",
     ),
+    # More than 20 after the fourth block, and so after the second share of three.
     "labels of few rows each": (
         {"won": {12 * i: f"label {i}" for i in range(27)}},
         "column 'won' holds more than 20 different labels",
+    ),
+    "a third number, in the last share": (
+        {"won": {i: 2 if i == 300 else i % 2 for i in range(N)}},
+        "column 'won' holds 3 different labels (0, 1, 2)",
     ),
     "one label": ({"won": dict.fromkeys(range(N), "no")}, "column 'won' is 'no' in every row"),
     "weights of 0": ({"times": dict.fromkeys(range(N), 0.0)}, "'times' add up to 0"),
@@ -178,6 +183,12 @@ def test_all_say_what_one_process_says(name, tmp_path, processes):
     assert f"{config.data}: " in one
     assert message in one
     assert processes(3, lambda: load_own(config)) == [one] * 3
+
+
+def test_weights_of_all_shares_are_added(tmp_path, processes):
+    config = written("rows.parquet", tmp_path, table(times=dict.fromkeys(range(300), 0.0)))
+    for own in processes(3, lambda: load_own(config)):
+        assert np.flatnonzero(own.weight)[0] == 301
 
 
 def test_levels_of_all_shares_are_counted(tmp_path, processes, monkeypatch):
