@@ -92,26 +92,10 @@ class Learner:
         self._weight = sum(share["weight"] for share in shares)
         self.n = sum(share["n"] for share in shares)
 
-    def _add(self, batch: Batch) -> None:
-        self._labels.add(batch)
-        if self.plan.weight is not None:
-            self._weight += float(weights_of(batch, self.plan.weight, self.dtype).sum())
-        if self.plan.numbers:
-            self._add_numbers(batch)
-        for name in self.plan.categories:
-            self._add_levels(batch, name)
-        self.n, self._end = self.n + len(batch), (batch.where.file, batch.where.row(len(batch) - 1))
-
-    def _by_blocks(self, batch: Batch) -> Iterator[Batch]:
-        start, first, size = 0, int(batch.where.at[0]), self.block_rows
-        while start < len(batch):
-            stop = min(len(batch), start + size - (first + start) % size)
-            yield batch.pick(slice(start, stop))
-            start = stop
-
     def finish(self) -> tuple[Encoding, np.ndarray, np.ndarray]:
         """Tell the encoding, and means (d,) and deviations (d,) of its features."""
-        plan, self._moments = self.plan, self._blocks.total()
+        plan = self.plan
+        self._moments = self._blocks.total()
         labels = self._labels.finish(self.path, plan.positive)
         if plan.weight is not None and not 0 < self._weight < np.inf:
             raise DataError(
@@ -129,6 +113,23 @@ class Learner:
         )
         check(encoding, self.path)
         return encoding, *self._all_moments(encoding)
+
+    def _add(self, batch: Batch) -> None:
+        self._labels.add(batch)
+        if self.plan.weight is not None:
+            self._weight += float(weights_of(batch, self.plan.weight, self.dtype).sum())
+        if self.plan.numbers:
+            self._add_numbers(batch)
+        for name in self.plan.categories:
+            self._add_levels(batch, name)
+        self.n, self._end = self.n + len(batch), (batch.where.file, batch.where.row(len(batch) - 1))
+
+    def _by_blocks(self, batch: Batch) -> Iterator[Batch]:
+        start, first, size = 0, int(batch.where.at[0]), self.block_rows
+        while start < len(batch):
+            stop = min(len(batch), start + size - (first + start) % size)
+            yield batch.pick(slice(start, stop))
+            start = stop
 
     def _add_numbers(self, batch: Batch) -> None:
         names = self.plan.numbers

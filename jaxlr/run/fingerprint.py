@@ -35,7 +35,8 @@ def fingerprint(rows: Dataset) -> dict[str, Any]:
 class Digests:
     """The fingerprint of n rows that come in pieces, of whatever size.
 
-    Rows are hashed by blocks, so that each of several processes can do its share of them.
+    Rows are hashed by blocks, so that each of several processes can do its share of them, from the
+    first row of a block on.
     """
 
     def __init__(self, n: int) -> None:
