@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from pyarrow.csv import read_csv
+from pyarrow.parquet import write_table as write_parquet
 
 from jaxlr import shard
 from jaxlr.data import DataError
@@ -41,6 +43,7 @@ CONFIGS = {
     "fit": (run_fit, FitConfig, {**FIT, "l2": 0.01}),
     "cv": (run_cv, CvConfig, {**FIT, "l2": (0.01, 0.1), "folds": 2}),
 }
+PARQUET = ("train", "fit")  # of which each process looks at its share
 LONG = {**TRAIN, "steps": 100_000, "checkpoint_steps": 20}
 # All in one launch, and the last is killed; for to start JAX twice takes longer than all of them.
 PROGRAM = """
@@ -70,7 +73,13 @@ def rows(tmp_path_factory):
         rest = ["" if i % 9 == 4 else i % 7, "ABC"[i % 3], (i // 4) % 3, int(label), (i % 5) / 4]
         lines.append(",".join(map(str, [*x, *rest])))
     path.write_text("\n".join(lines) + "\n")
+    write_parquet(read_csv(path), path.with_suffix(".parquet"), row_group_size=40)
     return path
+
+
+def source_of(name, rows):
+    """Path of what a config reads."""
+    return rows.with_suffix(".parquet") if name in PARQUET else rows
 
 
 def argv(command, path, out, settings):
@@ -96,11 +105,11 @@ def by_two(rows, tmp_path_factory):
     """Run each config by two processes, the training with a break, and kill one in a long run."""
     parent = tmp_path_factory.mktemp("two")
     calls = {
-        name: argv(kind.command, rows, parent / name, settings)
+        name: argv(kind.command, source_of(name, rows), parent / name, settings)
         for name, (_, kind, settings) in CONFIGS.items()
     }
     half = {**TRAIN, "steps": 15, "checkpoint_steps": 10}
-    calls["train"] = argv("train", rows, parent / "train", half)
+    calls["train"] = argv("train", source_of("train", rows), parent / "train", half)
     go_on = ["resume", str(parent / "train"), "--steps", str(TRAIN["steps"])]
     whole = [*calls.values(), go_on, argv("train", rows, parent / "killed", LONG)]
     command = [sys.executable, "-c", LAUNCH, str(ROOT / "scripts"), PROGRAM, json.dumps(whole)]
@@ -147,7 +156,7 @@ def all_numbers(value, path=""):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_two_processes_find_what_one_does(name, rows, by_two, tmp_path):
     run, kind, settings = CONFIGS[name]
-    one = run(kind(data=str(rows), out=str(tmp_path / name), **settings))
+    one = run(kind(data=str(source_of(name, rows)), out=str(tmp_path / name), **settings))
     folder = by_two.folder / name
     model = Model.load(folder)
     for field in ("w", "b", "mean", "scale"):

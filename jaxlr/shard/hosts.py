@@ -22,6 +22,7 @@ HEARTBEAT_SECONDS = 30
 _START_SECONDS = 120
 _END_SECONDS = 30
 _HOSTS = "hosts"
+_PIECE = 1 << 22  # bytes of each process that are on the devices at once
 
 
 class HostsError(RuntimeError):
@@ -127,9 +128,17 @@ def join(v: np.ndarray) -> np.ndarray:
     if host_count() == 1:
         return v
     sizes = gather(len(v))
-    room = np.zeros((sizes.max(), *v.shape[1:]), v.dtype)
-    room[: len(v)] = v
-    return np.concatenate([part[:m] for part, m in zip(gather(room), sizes, strict=True)])
+    ends, longest = np.cumsum(sizes), int(sizes.max())
+    whole = np.empty((ends[-1], *v.shape[1:]), v.dtype)
+    step = max(1, _PIECE // max(1, whole.itemsize * int(np.prod(v.shape[1:]))))
+    for at in range(0, longest, step):
+        room = np.zeros((min(step, longest - at), *v.shape[1:]), v.dtype)
+        own = v[at : at + step]
+        room[: len(own)] = own
+        for part, m, end in zip(gather(room), sizes - at, ends, strict=True):
+            if m > 0:
+                whole[end - m : end][: len(part)] = part[:m]
+    return whole
 
 
 def add_up(v: Any) -> np.ndarray:
@@ -139,10 +148,14 @@ def add_up(v: Any) -> np.ndarray:
 
 def from_first(data: bytes) -> bytes:
     """Return what process 0 has; the others' ``data`` is not looked at."""
-    if host_count() == 1:
-        return data
-    own = np.frombuffer(data if host_index() == 0 else b"", np.uint8)
-    return join(own).tobytes()
+    return gather_bytes(data if host_index() == 0 else b"")[0]
+
+
+def gather_bytes(data: bytes) -> list[bytes]:
+    """Bring what the processes have, each as much as it will, to all of them, in their order."""
+    ends = np.cumsum(gather(len(data)))
+    joined = join(np.frombuffer(data, np.uint8))
+    return [part.tobytes() for part in np.split(joined, ends[:-1])]
 
 
 def devices_of_hosts(each: int) -> list[Any]:
