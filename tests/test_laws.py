@@ -7,6 +7,8 @@ import pytest
 
 from jaxlr.check import Verdict, check_derivatives
 from jaxlr.check.derivative import opinions
+from jaxlr.check.derivative.quantities import Point, gradient
+from jaxlr.check.derivative.steps import DRAWN, condition_of_steps
 
 X = jnp.array([-1.0, 0.5, 2.0])
 ONE_LEG = {"order": 1, "dtypes": ("float32",), "batch_axes": None, "smallest": False}
@@ -146,6 +148,19 @@ def test_a_constant_that_a_coarse_type_does_not_have_is_forgiven():
     x = np.random.default_rng(0).normal(size=20).astype(np.float32) * 0.05
     report = check_derivatives(f, x, **{**ONE_LEG, "dtypes": ("bfloat16",)})
     assert report, str(report)
+
+
+def test_what_a_loop_loses_is_known_of_every_number():
+    """Moves of one size cancelled, in all twelve draws, for one number in 4,096."""
+
+    def decay(floats):
+        return [jax.lax.scan(lambda h, _: (0.9 * h, None), floats[0], None, length=100)[0]]
+
+    with jax.enable_x64(True):
+        ones = [jnp.ones(10_000)]
+        lost = condition_of_steps(gradient, decay, (0,), Point(ones, ones, ones), DRAWN)
+    per_step = np.asarray(lost["gradient"][0]) / 0.9**100 / 100  # 1 for a product, 1 for its constant
+    assert 0.2 < per_step.min() < 2 < per_step.max() < 2.6
 
 
 @pytest.mark.relaxed

@@ -15,7 +15,7 @@ from jaxlr.check.derivative import conditioning
 from jaxlr.check.derivative.elementwise import is_elementwise
 from jaxlr.check.derivative.layout import Layout
 from jaxlr.check.derivative.quantities import Arrays, Point, Quantity, dot, gradient
-from jaxlr.check.derivative.steps import SIGNS, condition_of_steps
+from jaxlr.check.derivative.steps import DRAWN, condition_of_steps
 from jaxlr.check.graph.wider import follows
 
 Found = dict[str, list[np.ndarray]]
@@ -80,7 +80,7 @@ class Program:
 
     def steps(self, quantity: Quantity, point: Point, others: list[Any]) -> Found:
         """Return what rounding in each step of the program does, per unit of it; see `steps`."""
-        return self._size("steps", condition_of_steps, quantity, point, others, SIGNS)
+        return self._size("steps", condition_of_steps, quantity, point, others, DRAWN)
 
     def scalar(self, point: Point, others: list[Any]) -> tuple[Callable[[Array], Array], Array]:
         """``<cotangent, function(floats)>`` as a function of one vector of both, and the vector.

@@ -32,17 +32,22 @@ _EXACT = frozenset(  # no number that they return is rounded
     """.split()  # noqa: SIM905 -- a list of words reads better
 )
 _MOVE = 2.0**-30  # float64 resolves its effect to 7 digits
-_MANY = 2**14  # signs that a result takes at most, over and over
-SIGNS = np.random.default_rng(1).choice([-_MOVE, _MOVE], (_DRAWS, 2 * _MANY))
+_MANY = 2**14  # numbers that a result takes at most, over and over
+_rng = np.random.default_rng(1)
+# Of either sign, and of mean square 1. Not all of one size: two steps of a loop, whose moves are
+# the same in each turn, would cancel to 0 for one number in 4,096.
+DRAWN = (
+    _MOVE * _rng.choice([-1, 1], (_DRAWS, 2 * _MANY)) * _rng.uniform(0.65, 1.3, (_DRAWS, 2 * _MANY))
+)
 
 
 def condition_of_steps(
-    quantity: Quantity, f: Function, moving: tuple[int, ...], at: Point, signs: Array
+    quantity: Quantity, f: Function, moving: tuple[int, ...], at: Point, drawn: Array
 ) -> dict[str, Arrays]:
     """Most that each number of a quantity moves when each step does, per unit of rounding.
 
     Of a gradient, also how far the norm of each leaf moves, its product with its own direction: in
-    that, rounding evens out, and faults that all numbers share do not. ``signs`` are `SIGNS`, as an
+    that, rounding evens out, and faults that all numbers share do not. ``drawn`` is `DRAWN`, as an
     argument: as a constant they would be compiled into the program.
     """
     closed, shape = jax.make_jaxpr(lambda p: quantity(f, moving, p), return_shape=True)(at)
@@ -52,15 +57,15 @@ def condition_of_steps(
     tree = jax.tree.structure(shape)
     norms = quantity is gradient
 
-    def moved(signs: Array) -> dict[str, Arrays]:
-        found = _Shaken(signs).run(closed, leaves)
+    def moved(drawn: Array) -> dict[str, Arrays]:
+        found = _Shaken(drawn).run(closed, leaves)
         moves = tree.unflatten([(v - e) / _MOVE for v, e in zip(found, exact, strict=True)])
         if norms:
             pairs = zip(moves["gradient"], tree.unflatten(exact)["gradient"], strict=True)
             moves["norm"] = [jnp.sum(v * e) / jnp.linalg.norm(e.ravel()) for v, e in pairs]
         return jax.tree.map(jnp.abs, moves)
 
-    found = jax.lax.map(moved, signs)
+    found = jax.lax.map(moved, drawn)
     return jax.tree.map(lambda v: jnp.nan_to_num(jnp.nanmax(v, 0)), found)
 
 
@@ -75,8 +80,8 @@ def _is_rounded(var: Any) -> bool:
 class _Shaken:
     """A run of a jaxpr in which every floating-point result is moved a little."""
 
-    def __init__(self, signs: Array) -> None:
-        self._signs = signs
+    def __init__(self, drawn: Array) -> None:
+        self._drawn = drawn
         self._offsets = np.random.default_rng(2)
 
     def run(self, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
@@ -95,5 +100,5 @@ class _Shaken:
         if not jnp.issubdtype(v.dtype, jnp.floating):
             return v
         first, size = int(self._offsets.integers(_MANY)), min(max(1, v.size), _MANY)
-        signs = jnp.resize(self._signs[first : first + size], v.shape)
-        return v * (1 + signs.astype(v.dtype))
+        drawn = jnp.resize(self._drawn[first : first + size], v.shape)
+        return v * (1 + drawn.astype(v.dtype))
