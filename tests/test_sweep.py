@@ -290,7 +290,7 @@ def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):
     assert "interrupted at step 5" in out
     assert "to go on: jaxlr resume s" in out
     assert main(["runs", "."]) == 0
-    assert "s is a sweep that has not ended: jaxlr resume s" in capsys.readouterr().out
+    assert "s is a sweep that has not ended; to go on: jaxlr resume s" in capsys.readouterr().out
     monkeypatch.setattr(progress.TrainingProgress, "__call__", original)
     assert main(["resume", "s", "--steps", "40"]) == 2
     assert "whose members keep their number of steps" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from jaxlr.cli.show import print_code, print_line, print_table
 from jaxlr.run import Listed, list_runs
+from jaxlr.run.folder import holder
 from jaxlr.run.sweep import cut_short
 
 _PARTS = {"validation": "valid.", "test": "test", "train": "train", None: "-"}
@@ -71,7 +72,9 @@ def _print_more(found: Sequence[Listed]) -> None:
 
 def _print_sweeps(parent: Path) -> None:
     for path in cut_short(parent):
-        print_line(f"{path.name} is a sweep that has not ended: jaxlr resume {quote(str(path))}")
+        who = holder(path)
+        then = f"running: {who}" if who else f"to go on: jaxlr resume {quote(str(path))}"
+        print_line(f"{path.name} is a sweep that has not ended; {then}")
 
 
 def _number(value: object, form: str) -> str:

@@ -11,7 +11,6 @@ from jaxlr.run.folder import CONFIG, METRICS, SUMMARY, RunFolderError, read_json
 
 _TAIL_BYTES = 4096
 _LONGEST = 20  # characters of a status, which anyone may have written
-DAMAGED, RUNNING = "damaged", "running"
 PARTS = ("validation", "test", "train")
 SORTS = ("loss", *PARTS, "accuracy", "name")
 
@@ -82,7 +81,7 @@ def _listed(run: Path) -> Listed:
         else:
             summary, status, steps = {}, _standing(run), _steps_in(run / METRICS)
     except OSError as error:
-        return Listed(run.name, f"{DAMAGED}: {error}", "", {}, None, {}, {})
+        return Listed(run.name, f"damaged: {error}", "", {}, None, {}, {})
     losses, accuracies = (_scores(summary, name) for name in ("loss", "accuracy"))
     settings = {name: getattr(config, name, None) for name in ("alpha", "l2", "optimizer")}
     return Listed(run.name, status, config.command, settings, steps, losses, accuracies)
@@ -97,7 +96,7 @@ def _status(run: Path, summary: dict[str, Any]) -> str:
 
 def _standing(run: Path) -> str:
     who = folder.holder(run)
-    return f"{RUNNING}: {who}" if who else "unfinished"
+    return f"running: {who}" if who else "unfinished"
 
 
 def _scores(summary: dict[str, Any], name: str) -> dict[str, float]:
