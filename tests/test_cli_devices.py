@@ -56,12 +56,21 @@ def test_options_that_mean_nothing(argv, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [[], ["runs"]])
-def test_help_shows_these_options_too(argv, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "subcommands"),
+        (["train"], "Columns of npy and npz are called x0"),
+        (["train"], "held out one by one, by their numbers"),
+        (["predict"], "ends with .csv or .parquet"),
+    ],
+)
+def test_help_shows_these_options_too(argv, words, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main([*argv, "--help"])
-    out = capsys.readouterr().out.partition("options of every command:\n")[2]
+    own, _, out = capsys.readouterr().out.partition("options of every command:\n")
+    assert words in " ".join(own.replace("│", " ").split())
     said = ("device", "profile", "processes", "process", "coordinator", "heartbeat")
     assert all(f"\n  --{name} " in f"\n{out}" for name in said)
     assert f"(default: {Start.heartbeat})" in out
