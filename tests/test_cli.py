@@ -351,3 +351,20 @@ def test_cv_prints_a_table_of_penalties(folder, capsys):
     assert "log-loss" in out
     assert " *" in out
     assert "converged" in out
+
+
+def test_cv_of_soft_labels_has_no_accuracy_and_says_so(folder, capsys):
+    rows = (folder / "rows.csv").read_text().replace("yes", "0.75").replace("no", "0.25")
+    (folder / "soft.csv").write_text(rows)
+    arguments = ["cv", "soft.csv", "--target", "y", "--exclude", "id", "--l2", "0.01", "1"]
+    assert main([*arguments, "--out", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "accuracy and AUC are not defined for labels between 0 and 1" in out
+    assert "nan" not in out
+
+    def refuse(constant):
+        raise AssertionError(f"no JSON: {constant}")
+
+    summary = json.loads((folder / "run/summary.json").read_text(), parse_constant=refuse)
+    assert [row["auc"] for row in summary["penalties"]] == [None, None]
+    assert all(row["log_loss"] > 0 for row in summary["penalties"])

@@ -138,6 +138,16 @@ BAD = {
     "number as text": (
         text("c.toml", "steps = 'many'"), ["train", "c.toml"], "'many': it must be a whole number",
     ),
+    "steps without end": (
+        text("c.toml", "steps = 99999999999999999999999"), ["train", "c.toml"],
+        "c.toml: steps is 99999999999999999999999: it must be a whole number from 1 to 2147483647",
+    ),
+    "memory without end": (
+        text("c.toml", f"memory = {10**400}"), ["train", "c.toml"], "must be less than",
+    ),
+    "a nested setting": (
+        text("c.toml", "alpha = " + "[" * 9999), ["train", "c.toml"], "c.toml: ",
+    ),
     "no memory": (
         text("c.toml", "memory = '2 bananas'"), ["train", "c.toml"],
         "memory is '2 bananas': it must be a number of bytes",
@@ -175,6 +185,13 @@ BAD = {
     "predict: cut Parquet": (cut_parquet, ["predict", "run", "cut.pq"], "cut.pq: damaged"),
     "predict: a file in the way": (
         None, ["predict", "run", "rows.csv", "--out", "rows.csv"], "rows.csv exists",
+    ),
+    "predict: a strange ending": (
+        None, ["predict", "run", "none.csv", "--out", "p.json"],
+        "p.json: predictions are written as CSV or Parquet",
+    ),
+    "predict: no ending": (
+        None, ["predict", "run", "rows.csv", "--out", "p"], "ends with .csv or .parquet",
     ),
     "predict: no folder for it": (
         None, ["predict", "run", "rows.csv", "--out", "none/p.csv"], "cannot be written",

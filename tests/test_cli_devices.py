@@ -42,7 +42,9 @@ def test_options_of_every_command_are_taken_out(argv, environ, rest, start):
     ("argv", "message"),
     [
         (["--device", "abacus"], "'cpu', 'gpu'"),
-        (["--processes", "two"], "'two': it must be a whole number, or auto"),
+        (["--processes", "two"], "'two': it must be a whole number from 1 to 2147483647, or auto"),
+        (["--processes", "0"], "--processes is '0': it must be a whole number from 1"),
+        (["--heartbeat", "99999999999999999999"], "it must be from 1 to 2147483647 seconds"),
         (["--process", "one"], "invalid int value: 'one'"),
         (["--profile"], "expected one argument"),
     ],
@@ -52,6 +54,27 @@ def test_options_that_mean_nothing(argv, message, capsys):
         take_start(["train", *argv], {})
     assert main(["train", *argv]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "subcommands"),
+        (["train"], "Columns of npy and npz are called x0"),
+        (["train"], "held out one by one, by their numbers"),
+        (["predict"], "ends with .csv or .parquet"),
+    ],
+)
+def test_help_shows_these_options_too(argv, words, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*argv, "--help"])
+    own, _, out = capsys.readouterr().out.partition("options of every command:\n")
+    assert words in " ".join(own.replace("│", " ").split())
+    said = ("device", "profile", "processes", "process", "coordinator", "heartbeat")
+    assert all(f"\n  --{name} " in f"\n{out}" for name in said)
+    assert f"(default: {Start.heartbeat})" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_half_of_what_processes_need(capsys):

@@ -292,7 +292,16 @@ REFUSED = {
     ),
     "no config": (lambda run: (run / "config.toml").unlink(), "no run folder (config.toml) is"),
     "no origin": (lambda run: (run / "run.json").unlink(), "no training that can go on"),
-    "an origin of text": (lambda run: (run / "run.json").write_text("["), "run.json: "),
+    "an origin of text": (
+        lambda run: (run / "run.json").write_text("["), "run.json is damaged: Expecting value"
+    ),
+    "a summary of text": (
+        lambda run: (run / "summary.json").write_text('{"status":'),
+        "Remove that file, and jaxlr resume",
+    ),
+    "a summary of nothing": (
+        lambda run: (run / "summary.json").write_text("{}"), "does not say how a run ended"
+    ),
     "an origin of a list": (
         lambda run: (run / "run.json").write_text("[]"), "must hold one JSON object"
     ),
@@ -300,6 +309,23 @@ REFUSED = {
     "negative learning rate": (changed("alpha = 0.1", "alpha = -0.1"), "alpha is -0.1"),
     "text for steps": (changed("steps = 30", 'steps = "30"'), "steps is '30'"),
 }  # fmt: skip
+
+
+def test_a_damaged_origin_is_told_before_the_rows_are_read(tmp_path, half):
+    run, told = Path(shutil.copytree(half, tmp_path / "run")), []
+    (run / "run.json").write_text("[")
+    with pytest.raises(RunFolderError, match=r"run.json is damaged: .*put it back, or train anew"):
+        resume_training(run, tell=told.append)
+    assert told == []
+
+
+def test_a_damaged_summary_can_be_made_again(tmp_path, whole):
+    run = Path(shutil.copytree(whole.folder, tmp_path / "run"))
+    (run / "summary.json").write_text('{"status":')
+    with pytest.raises(RunFolderError, match=r"Remove that file, and jaxlr resume .*run goes on"):
+        resume_training(run)
+    (run / "summary.json").unlink()
+    assert_same(resume_training(run).folder, whole)
 
 
 def contents(run: Path) -> dict[str, bytes]:

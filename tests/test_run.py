@@ -67,7 +67,7 @@ def test_a_setting_of_another_type_is_named(text, message):
     ("setting", "value"),
     [("alpha", 0.0), ("alpha", float("nan")), ("l2", -1.0), ("steps", 0), ("batch_size", 0),
      ("test_fraction", 1.0), ("validation_fraction", -0.1), ("patience", 3),
-     ("seed", -1), ("seed", 2**32)],
+     ("steps", 2**31), ("seed", -1), ("seed", 2**32)],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(setting, value):
     with pytest.raises(ValueError, match=setting):
@@ -343,7 +343,8 @@ def test_cross_validation_is_written_with_its_table(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "setting", "value"),
     [(FitConfig, "tol", 0.0), (FitConfig, "l2", -1.0), (FitConfig, "max_steps", 0),
-     (FitConfig, "method", "magic"), (CvConfig, "folds", 1), (CvConfig, "l2", ()),
+     (FitConfig, "max_steps", 2**31), (FitConfig, "method", "magic"), (CvConfig, "folds", 2**31),
+     (CvConfig, "folds", 1), (CvConfig, "l2", ()),
      (CvConfig, "l2", (1.0, -1.0)), (CvConfig, "tol", float("nan"))],
 )  # fmt: skip
 def test_settings_of_fits_out_of_range_are_named(kind, setting, value):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -171,7 +172,7 @@ def test_an_unfinished_run_is_named_as_such_everywhere(folder, capsys):
     assert train("--steps", "3", "--out", "run", "--overwrite") == 0
 
 
-def test_runs_are_listed_best_first(folder, capsys):
+def test_runs_are_listed_best_first(folder, monkeypatch, capsys):
     for name, loss in (("a", 0.5), ("b", 0.2), ("c", None), ("d", 0.9)):
         run = folder / "runs" / name
         run.mkdir(parents=True)
@@ -185,20 +186,38 @@ def test_runs_are_listed_best_first(folder, capsys):
         '{"step": 0, "loss": 1}\n{"step": 1, "loss": 1}\n{"s'
     )
     (folder / "runs/d/summary.json").write_text(
-        json.dumps(summary | {"validation": {"loss": 0.1}, "status": "stopped_early"})
+        json.dumps(
+            summary | {"validation": {"loss": 0.1, "accuracy": 0.1}, "status": "stopped_early"}
+        )
     )
     (folder / "runs/e").mkdir()
     (folder / "runs/e/config.toml").write_text("speed = 1")
+    shutil.copytree(folder / "runs/c", folder / "runs/f")
+    (folder / "runs/f/metrics.jsonl").write_text("[" * 9999 + "\n")
+    shutil.copytree(folder / "runs/b", folder / "runs/g")
+    (folder / "runs/g/summary.json").write_text(
+        json.dumps(summary | {"train": {"loss": 0.05}, "test": None})
+    )
     assert main(["runs", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [run["name"] for run in found] == ["d", "b", "a", "c", "e"]
-    assert [run["steps"] for run in found] == [7, 7, 7, 2, None]
-    assert (found[3]["status"], found[0]["settings"]["alpha"]) == ("unfinished", 0.25)
-    assert found[4]["status"].startswith("damaged: ")
-    for sort, order in (("test", "badce"), ("accuracy", "badce"), ("name", "abcde")):
+    assert [run["name"] for run in found] == ["d", "b", "a", "g", "c", "e", "f"]
+    assert [run["steps"] for run in found] == [7, 7, 7, 7, 2, None, None]
+    assert (found[4]["status"], found[0]["settings"]["alpha"]) == ("unfinished", 0.25)
+    assert all(run["status"].startswith("damaged: ") for run in found[5:])
+    assert "metrics.jsonl is damaged" in found[6]["status"]
+    monkeypatch.setenv("COLUMNS", "80")
+    ranked = {"loss": "dbagcef", "test": "badcefg", "accuracy": "badcefg", "name": "abcdefg"}
+    for sort, order in ranked.items():
         assert main(["runs", "runs", "--sort", sort]) == 0
-        rows = capsys.readouterr().out.splitlines()[2:]
-        assert "".join(row[0] for row in rows if row.strip() and row[0] in "abcde") == order
+        table, _, below = capsys.readouterr().out.partition("\n\n")
+        assert "".join(row[0] for row in table.splitlines()[2:]) == order  # one line each
+        assert "e is damaged: " in below
+        ends = {row[0]: row.split()[-3:] for row in table.splitlines()}
+        assert ends["d"] == (
+            ["0.9000", "0.1000", "test"] if sort == "test" else ["0.1000", "0.1000", "valid."]
+        )
+    assert ends["b"] == ["0.2000", "0.8000", "test"]
+    assert ends["g"] == ["0.0500", "-", "train"]
     assert main(["runs", "nowhere"]) == 2
 
 

@@ -57,7 +57,7 @@ def swept(tmp_path_factory):
     parent = tmp_path_factory.mktemp("swept")
     config = SweepConfig(
         data=write_rows(parent / "rows.csv"), target="y", dtype="float64", out=f"{parent}/sweep",
-        **GRID,
+        memory="1GB", **GRID,
     )  # fmt: skip
     original, told = sweep.prepare, []
 
@@ -217,6 +217,7 @@ def test_the_command_prints_a_table_and_the_command_to_go_on(rows, capsys):
     assert losses == sorted(losses)
     assert "4 of 12 diverged, the first of them: the loss or its gradient" in out
     assert "to train the best: jaxlr train s/best.toml" in out
+    assert RunConfig.from_toml((rows / "s/best.toml").read_text()).memory > 0  # as in the sweep
     wild = ["--alpha", "1e200", "1e201", "1e202"]
     assert main(["sweep", "s/sweep.toml", *wild, "--out", "again"]) == 1
     assert "no settings came through" in capsys.readouterr().err
@@ -288,12 +289,16 @@ def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "interrupted at step 5" in out
     assert "to go on: jaxlr resume s" in out
+    assert main(["runs", "."]) == 0
+    assert "s is a sweep that has not ended; to go on: jaxlr resume s" in capsys.readouterr().out
     monkeypatch.setattr(progress.TrainingProgress, "__call__", original)
     assert main(["resume", "s", "--steps", "40"]) == 2
     assert "whose members keep their number of steps" in capsys.readouterr().err
     assert main(["resume", "s"]) == 0
     assert "going on after 1 of 3 programs" in capsys.readouterr().err
     assert (rows / "s/sweep.jsonl").read_text().count('"steps_done"') == 18
+    assert main(["runs", "."]) == 0
+    assert "sweep" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -307,6 +312,8 @@ def test_ctrl_c_writes_what_is_done(rows, monkeypatch, capsys):
         (["--l2", "0..1", "--random", "3"], "from a number above 0 to a larger one"),
         (["--random", "0", "--alpha", "0.1..1"], "random is 0"),
         (["--random", "6"], "there are only 5 settings"),
+        (["--alpha", "1..1.0000000000000002", "--random", "5"], "2 different settings are all"),
+        (["--steps", "99999999999999999999999"], "a whole number from 1 to 2147483647"),
         (["--alpha", "0.1..1", "--random", "2600", "--seed", "0", "1"], "5200 members are more"),
         (["--l2", "-1"], "l2 is -1.0"),
         (["--batch-size", "0"], "batch_size is 0"),
@@ -428,6 +435,9 @@ def test_a_sweep_goes_on_with_its_own_settings_and_rows_alone(swept, rows):
     settings = rows / "cut/sweep.toml"
     settings.write_text(settings.read_text().replace("steps = 30", "steps = 31"))
     with pytest.raises(RunFolderError, match=r"sweep.toml is not what the sweep began with"):
+        resume_sweep(rows / "cut")
+    (rows / "cut/run.json").write_text("[")
+    with pytest.raises(RunFolderError, match=r"run.json is damaged: .*: put it back, or sweep"):
         resume_sweep(rows / "cut")
     (rows / "cut/run.json").unlink()
     with pytest.raises(RunFolderError, match="no sweep that can go on"):

@@ -8,14 +8,14 @@ from tyro.conf import subcommand
 
 from jaxlr.cli.check import Check
 from jaxlr.cli.config import ConfigError, with_config
-from jaxlr.cli.devices import HELP, StartError, profiled, take_start
+from jaxlr.cli.devices import StartError, profiled, start_help, take_start
 from jaxlr.cli.explain import Explain
 from jaxlr.cli.export import Export
 from jaxlr.cli.fit import Cv, Fit
 from jaxlr.cli.hosts import on_hosts
 from jaxlr.cli.predict import Predict
 from jaxlr.cli.runs import Runs
-from jaxlr.cli.show import print_error
+from jaxlr.cli.show import print_code, print_error
 from jaxlr.cli.sweep import SweepCommand
 from jaxlr.cli.train import Resume, Train
 from jaxlr.data import DataError
@@ -47,13 +47,18 @@ def run(argv: Sequence[str]) -> int:
         | Annotated[Predict, subcommand("predict")]
         | Annotated[Export, subcommand("export")]
     )
-    command = tyro.cli(
-        commands,  # pyright: ignore[reportArgumentType]
-        prog="jaxlr",
-        description="Logistic regression: derivatives by hand, proven by machine. "
-        f"jaxlr --version prints the version. {HELP}",
-        args=list(argv),
-    )
+    try:
+        command = tyro.cli(
+            commands,  # pyright: ignore[reportArgumentType]
+            prog="jaxlr",
+            description="Logistic regression: derivatives by hand, proven by machine. "
+            "jaxlr --version prints the version.",
+            args=list(argv),
+        )
+    except SystemExit as end:
+        if end.code == 0 and {"-h", "--help"} & {*argv}:
+            print_code(start_help())
+        raise
 
     def carry_out() -> int:
         with profiled(start):

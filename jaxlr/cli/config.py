@@ -70,7 +70,7 @@ def _read(path: str, command: str, kind: type[RunConfig]) -> RunConfig:
         config = RunConfig.from_toml(Path(path).read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if config.command != command:
         raise ConfigError(f"{path}: these are settings of jaxlr {config.command}")

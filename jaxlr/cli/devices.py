@@ -13,13 +13,8 @@ import jax
 from jaxlr import shard
 
 _TASKS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # set by srun and mpirun
-HELP = (
-    "Options of every command: --device cpu|gpu computes there, or says why not; --profile FOLDER "
-    "writes a trace for TensorBoard or Perfetto; --coordinator HOST:PORT --processes N --process I "
-    "makes this one of N processes that share the rows (srun and mpirun say it by themselves, and "
-    "--processes auto asks JAX to find out, under Kubernetes say), --heartbeat SECONDS is how long "
-    "one of them may be silent."
-)
+_SEVERAL = "options of train, resume, fit and cv, as several processes that share the rows"
+_MOST = 2**31 - 1
 
 
 class StartError(ValueError):
@@ -35,7 +30,7 @@ class Start:
     coordinator: str | None = None
     processes: str | None = None
     process: int | None = None
-    heartbeat: int = 30
+    heartbeat: int = shard.HEARTBEAT_SECONDS
 
     @property
     def is_one_of_several(self) -> bool:
@@ -60,21 +55,67 @@ def take_start(
     >>> argv, start.device
     (['train', '--steps', '3'], 'cpu')
     """
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--device", choices=("cpu", "gpu"))
-    parser.add_argument("--profile")
-    parser.add_argument("--coordinator", default=environ.get("JAXLR_COORDINATOR"))
-    parser.add_argument("--processes", default=environ.get("JAXLR_PROCESSES"))
-    parser.add_argument("--process", type=int, default=environ.get("JAXLR_PROCESS"))
-    heartbeat = environ.get("JAXLR_HEARTBEAT", Start.heartbeat)
-    parser.add_argument("--heartbeat", type=int, default=heartbeat)
-    found, rest = parser.parse_known_args(list(argv))
-    if found.processes not in (None, "auto") and not found.processes.isdecimal():
-        raise StartError(f"--processes is {found.processes!r}: it must be a whole number, or auto")
+    found, rest = _parser(environ).parse_known_args(list(argv))
+    if found.processes not in (None, "auto") and not _is_count(found.processes):
+        raise StartError(
+            f"--processes is {found.processes!r}: it must be a whole number from 1 to {_MOST}, or "
+            "auto"
+        )
+    if not _is_count(str(found.heartbeat)):
+        raise StartError(f"--heartbeat is {found.heartbeat}: it must be from 1 to {_MOST} seconds")
     started = any(environ.get(name, "1") not in ("", "1") for name in _TASKS)
     if found.processes is None and started:
         found.processes = "auto"
     return rest, Start(**vars(found))
+
+
+def start_help() -> str:
+    """Describe the options of `Start`, to stand below those of a command."""
+    return _parser({}).format_help().partition("\n\n")[2]  # without the usage
+
+
+def _parser(environ: Mapping[str, str]) -> _Parser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    every = parser.add_argument_group("options of every command")
+    every.add_argument(
+        "--device", choices=("cpu", "gpu"), help="Compute there, or say why that cannot be."
+    )
+    every.add_argument(
+        "--profile", metavar="FOLDER", help="Write a trace there, for TensorBoard or Perfetto."
+    )
+    several = parser.add_argument_group(_SEVERAL)
+    several.add_argument(
+        "--processes",
+        metavar="N",
+        default=environ.get("JAXLR_PROCESSES"),
+        help="How many there are; auto: as JAX finds out, under Kubernetes say. srun and mpirun "
+        "tell by themselves.",
+    )
+    several.add_argument(
+        "--process",
+        metavar="I",
+        type=int,
+        default=environ.get("JAXLR_PROCESS"),
+        help="Which of them this is, from 0.",
+    )
+    several.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        default=environ.get("JAXLR_COORDINATOR"),
+        help="Where process 0 is, with a port that is free there.",
+    )
+    several.add_argument(
+        "--heartbeat",
+        metavar="SECONDS",
+        type=int,
+        default=environ.get("JAXLR_HEARTBEAT", Start.heartbeat),
+        help="How long one of them may be silent before it counts as dead. (default: %(default)s)",
+    )
+    return parser
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(_MOST)) and 1 <= int(text) <= _MOST
 
 
 def join_hosts(start: Start) -> None:

@@ -81,15 +81,22 @@ def _print_penalties(summary: dict[str, Any]) -> None:
         (
             f"{row['l2']:g}" + (" *" if row["l2"] == summary["l2"] else ""),
             *(
-                "-" if row[key] is None else f"{row[key]:.4f} +- {row[error]:.4f}"
+                _with_error(row[key], row[f"{key}_standard_error"])
                 for key in ("log_loss", "accuracy", "auc")
-                for error in [f"{key}_standard_error"]
             ),
         )
         for row in summary["penalties"]
     ]
     print_table(("l2", "log-loss", "accuracy", "AUC"), rows)
     print_line("out of fold, +- standard error; * is refitted\n")
+    if any(row["accuracy"] is None for row in summary["penalties"]):
+        print_line("accuracy and AUC are not defined for labels between 0 and 1\n")
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f} +- {'-' if error is None else format(error, '.4f')}"
 
 
 def _print_outcome(run: Run) -> int:

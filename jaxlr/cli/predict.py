@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from jaxlr.cli.show import print_line
 from jaxlr.data import DataError
-from jaxlr.run import Model, predict_to, predictions, to_bytes, write_predictions
+from jaxlr.run import Model, is_parquet, predict_to, predictions, to_bytes, write_predictions
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class Predict:
     data: Annotated[Positional[str], arg(metavar="DATA")]
     """A file, folder or URL with the columns that the model was trained on, in any order."""
     out: str | None = None
-    """File to write: Parquet, if it ends with .parquet, else CSV. Without it: CSV to the standard
-    output."""
+    """File to write, which ends with .csv or .parquet. Without it: CSV to the standard output."""
     overwrite: bool = False
     """Replace the file if there is one."""
     exclude: tuple[str, ...] = ()
@@ -43,6 +42,8 @@ class Predict:
     def run(self) -> int:
         """Predict and write."""
         out = None if self.out is None else Path(self.out)
+        if out is not None:
+            is_parquet(out)  # refuses other names
         if out is not None and out.exists() and not self.overwrite:
             raise DataError(f"{out} exists: choose another file (--out), or --overwrite it")
         model = Model.load(self.run_folder)

@@ -7,7 +7,13 @@ from jaxlr.run.folder import RunFolderError, write_file
 from jaxlr.run.listing import Listed, list_runs
 from jaxlr.run.memory import to_bytes
 from jaxlr.run.model import Model
-from jaxlr.run.predicting import Predictions, predict_to, predictions, write_predictions
+from jaxlr.run.predicting import (
+    Predictions,
+    is_parquet,
+    predict_to,
+    predictions,
+    write_predictions,
+)
 from jaxlr.run.result import Run
 from jaxlr.run.resuming import resume_training
 from jaxlr.run.session import GradientCheckError
@@ -30,6 +36,7 @@ __all__ = [
     "check_gradient_at",
     "check_nodes_at",
     "check_seed",
+    "is_parquet",
     "list_runs",
     "predict_to",
     "predictions",

@@ -1,5 +1,6 @@
 """Runs that go to the optimum: `run_fit` and `run_cv`, from config to run folder."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,11 +180,12 @@ def _metrics(found: Fit) -> str:
 
 
 def _table(found: CrossValidation) -> list[dict[str, Any]]:
+    """Rows of the penalties; None is a score that these labels do not have."""
     columns: dict[str, Any] = {"l2": found.l2}
     for name in ("log_loss", "accuracy", "auc"):
         score = getattr(found, name)
         columns |= {name: score.mean, f"{name}_standard_error": score.standard_error}
     return [
-        dict(zip(columns, row, strict=True))
+        {name: None if math.isnan(v) else v for name, v in zip(columns, row, strict=True)}
         for row in np.column_stack(list(columns.values())).tolist()
     ]

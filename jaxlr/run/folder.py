@@ -1,5 +1,6 @@
 """The run folder on disk: each file is whole or not there; the summary comes last."""
 
+import json
 import os
 import platform
 import re
@@ -7,7 +8,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from jaxlr.extras import extra
 
@@ -25,6 +26,25 @@ _LOCK_SECONDS = 1.0  # a look whether the lock is held takes it for a moment
 
 class RunFolderError(OSError):
     """A run folder cannot be written or read; the message says why."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object, which anyone may have written.
+
+    Raises
+    ------
+    RunFolderError
+        If there is none.
+    """
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{path} is damaged: it must hold one JSON object")
+    return found
 
 
 def is_finished(folder: Path) -> bool:

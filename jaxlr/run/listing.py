@@ -1,24 +1,25 @@
 """The runs in a folder, to be compared."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxlr.run import folder
 from jaxlr.run.config import RunConfig
-from jaxlr.run.folder import CONFIG, METRICS, SUMMARY, RunFolderError
-from jaxlr.run.resuming import read_json
+from jaxlr.run.folder import CONFIG, METRICS, SUMMARY, RunFolderError, read_json
 
 _TAIL_BYTES = 4096
-SORTS = ("loss", "validation", "test", "train", "accuracy", "name")
+_LONGEST = 20  # characters of a status, which anyone may have written
+PARTS = ("validation", "test", "train")
+SORTS = ("loss", *PARTS, "accuracy", "name")
 
 
 class Listed(NamedTuple):
     """One run: its folder, how it stands, what it was told, and how good its model is.
 
-    ``losses`` has a loss in nats for each part of the rows that there is, ``accuracy`` is that on
-    the test rows, or without them on the training rows. ``steps`` are those taken, as far as the
-    metrics on disk tell.
+    ``losses``, in nats, and ``accuracies`` are of each part of the rows that there is: "train",
+    "validation" and "test". ``steps`` are those taken, as far as the metrics on disk tell.
     """
 
     name: str
@@ -27,14 +28,12 @@ class Listed(NamedTuple):
     settings: dict[str, Any]
     steps: int | None
     losses: dict[str, float]
-    accuracy: float | None
+    accuracies: dict[str, float]
 
-    def loss(self) -> float | None:
-        """Loss by which runs are compared: of the validation, test or training rows."""
-        return next(
-            (self.losses[part] for part in ("validation", "test", "train") if part in self.losses),
-            None,
-        )
+    def part(self, sort: str = "loss") -> str | None:
+        """Name the rows by which runs are compared: validation, or else test, or else train."""
+        parts = (sort,) if sort in PARTS else PARTS
+        return next((part for part in parts if part in self.losses), None)
 
 
 def list_runs(parent: str | Path, *, sort: str = "loss") -> list[Listed]:
@@ -45,7 +44,8 @@ def list_runs(parent: str | Path, *, sort: str = "loss") -> list[Listed]:
     parent : str or Path
     sort : {"loss", "validation", "test", "train", "accuracy", "name"}
         A loss, smallest first (``"loss"``: of each run the one on the validation rows, or else
-        the test rows, or else the training rows), the accuracy, largest first, or the name.
+        the test rows, or else, after all others, the training rows), the accuracy on these rows,
+        largest first, or the name.
 
     Raises
     ------
@@ -64,26 +64,34 @@ def list_runs(parent: str | Path, *, sort: str = "loss") -> list[Listed]:
     return sorted(found, key=lambda run: _key(run, sort))
 
 
-def _key(run: Listed, sort: str) -> tuple[bool, float, str]:
-    if sort == "name":
-        return False, 0.0, run.name
-    value = {"loss": run.loss(), "accuracy": run.accuracy}.get(sort, run.losses.get(sort))
-    if value is None:
-        return True, 0.0, run.name
-    return False, -value if sort == "accuracy" else value, run.name
+def _key(run: Listed, sort: str) -> tuple[int, float, str]:
+    part = run.part(sort)
+    value = (run.accuracies if sort == "accuracy" else run.losses).get(part or "")
+    if sort == "name" or value is None:
+        return 2, 0.0, run.name
+    return int(part == "train"), -value if sort == "accuracy" else value, run.name
 
 
 def _listed(run: Path) -> Listed:
     try:
         config = RunConfig.load(run)
-        summary = read_json(run / SUMMARY) if folder.is_finished(run) else {}
-        losses, accuracy = _scores(summary)
-        steps = _whole(summary.get("steps")) if summary else _steps_in(run / METRICS)
-    except (RunFolderError, ValueError) as error:
-        return Listed(run.name, f"damaged: {error}", "", {}, None, {}, None)
+        if folder.is_finished(run):
+            summary = read_json(run / SUMMARY)
+            status, steps = _status(run, summary), _whole(summary.get("steps"))
+        else:
+            summary, status, steps = {}, _standing(run), _steps_in(run / METRICS)
+    except OSError as error:
+        return Listed(run.name, f"damaged: {error}", "", {}, None, {}, {})
+    losses, accuracies = (_scores(summary, name) for name in ("loss", "accuracy"))
     settings = {name: getattr(config, name, None) for name in ("alpha", "l2", "optimizer")}
-    status = str(summary.get("status")) if summary else _standing(run)
-    return Listed(run.name, status, config.command, settings, steps, losses, accuracy)
+    return Listed(run.name, status, config.command, settings, steps, losses, accuracies)
+
+
+def _status(run: Path, summary: dict[str, Any]) -> str:
+    status = summary.get("status")
+    if not isinstance(status, str):
+        raise RunFolderError(f"{run / SUMMARY} is damaged: it has no status")
+    return status[:_LONGEST]
 
 
 def _standing(run: Path) -> str:
@@ -91,16 +99,13 @@ def _standing(run: Path) -> str:
     return f"running: {who}" if who else "unfinished"
 
 
-def _scores(summary: dict[str, Any]) -> tuple[dict[str, float], float | None]:
-    losses, accuracy = {}, None
-    for part in ("train", "validation", "test"):
-        scores = summary.get(part)
-        if isinstance(scores, dict):
-            if isinstance(scores.get("loss"), float):
-                losses[part] = scores["loss"]
-            if part != "validation" and isinstance(scores.get("accuracy"), float):
-                accuracy = scores["accuracy"]
-    return losses, accuracy
+def _scores(summary: dict[str, Any], name: str) -> dict[str, float]:
+    found = {part: summary[part] for part in PARTS if isinstance(summary.get(part), dict)}
+    return {
+        part: scores[name]
+        for part, scores in found.items()
+        if isinstance(scores.get(name), float) and math.isfinite(scores[name])
+    }
 
 
 def _steps_in(metrics: Path) -> int:
@@ -111,7 +116,10 @@ def _steps_in(metrics: Path) -> int:
         lines = file.read().split(b"\n")
     if len(lines) < 2:
         return 0
-    last = json.loads(lines[-2])
+    try:
+        last = json.loads(lines[-2])
+    except (ValueError, RecursionError) as error:
+        raise RunFolderError(f"{metrics} is damaged: {error}") from error
     return (_whole(last.get("step")) or 0) + ("loss" in last) if isinstance(last, dict) else 0
 
 

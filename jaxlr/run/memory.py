@@ -10,6 +10,7 @@ _UNITS |= {"B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
 VALUE_BYTES = 16  # in memory: as float64, and what it is made from or the run's own type
 STREAM_MEMORY = 1 << 26  # bytes, of blocks of rows, where nothing says how many
+_MOST = 10**18  # bytes, a million TB
 _SHARE = 2  # what is free, divided by that: the rest is for everybody else
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -32,7 +33,10 @@ def to_bytes(memory: str | int) -> int:
         raise ValueError(
             f"memory is {memory!r}: it must be a number of bytes, as in 500MB, 2GB or 1.5GiB"
         )
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    size = float(match[1]) * _UNITS[match[2].upper()]
+    if size >= _MOST:
+        raise ValueError(f"memory is {memory!r}: it must be less than {_MOST:.0e} bytes")
+    return int(size)
 
 
 def in_words(size: int) -> str:

@@ -14,7 +14,7 @@ from jaxlr.run.folder import appearing
 from jaxlr.run.model import Model
 
 MEMORY = 1 << 26  # bytes
-PARQUET = (".parquet", ".pq")
+CSV, PARQUET = (".csv",), (".parquet", ".pq")
 
 
 class Predictions(NamedTuple):
@@ -82,13 +82,30 @@ def write_predictions(
     return n
 
 
+def is_parquet(out: Path) -> bool:
+    """Whether predictions in a file of this name are Parquet, not CSV.
+
+    Raises
+    ------
+    DataError
+        If the name says neither.
+    """
+    if out.suffix.lower() not in (*CSV, *PARQUET):
+        raise data.DataError(
+            f"{out}: predictions are written as CSV or Parquet: choose a name that ends with .csv "
+            "or .parquet (--out)"
+        )
+    return out.suffix.lower() in PARQUET
+
+
 def predict_to(out: Path, parts: Iterator[Predictions]) -> int:
     """Write predictions to a file, which appears complete or not at all; return the row count.
 
     Raises
     ------
-    RunFolderError
-        If it cannot be written.
+    DataError, RunFolderError
+        If its name ends with neither .csv nor .parquet, or if it cannot be written.
     """
+    as_parquet = is_parquet(out)
     with appearing(out) as file:
-        return write_predictions(parts, file, as_parquet=out.suffix.lower() in PARQUET)
+        return write_predictions(parts, file, as_parquet=as_parquet)

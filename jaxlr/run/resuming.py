@@ -1,7 +1,6 @@
 """A training run that goes on after a break."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ from jaxlr.run import folder
 from jaxlr.run.checkpoint import Checkpoint, Checkpoints
 from jaxlr.run.config import RunConfig, TrainConfig
 from jaxlr.run.fingerprint import difference
-from jaxlr.run.folder import ORIGIN, SUMMARY, RunFolderError
+from jaxlr.run.folder import CONFIG, ORIGIN, SUMMARY, RunFolderError, read_json
 from jaxlr.run.hosts import own_folder
 from jaxlr.run.keeper import Callback
 from jaxlr.run.model import Model
 from jaxlr.run.parts import Tell
 from jaxlr.run.result import Run, reopen
 from jaxlr.run.session import INTERRUPTED, Task, carry_out, prepare_training
+
+_ENDED = {"status", "why", "train", "test"}
 
 
 def resume_training(
@@ -75,6 +76,7 @@ def _resume(target: Path, steps: int | None, tell: Tell, callback: Callback | No
         if ended is not None:
             tell(f"{target}: {ended.summary['why']}: there is nothing to do")
             return ended
+        _origin(target)  # what is wrong with it is said before the rows are read
         with jax.enable_x64(config.dtype == "float64"):
             task = prepare_training(config, tell)
             check_origin(target, config.data, task.origin(), tell)
@@ -100,11 +102,33 @@ def _ended(target: Path, config: TrainConfig) -> Run | None:
     """Return the run if it is over, even with the steps it has now."""
     if not folder.is_finished(target):
         return None
-    summary = read_json(target / SUMMARY)
-    is_longer = summary.get("status") == "steps_done" and config.steps > summary.get("steps", 0)
-    if summary.get("status") == INTERRUPTED or is_longer:
+    summary = _summary(target)
+    is_longer = summary["status"] == "steps_done" and config.steps > summary["steps"]
+    if summary["status"] == INTERRUPTED or is_longer:
         return None
     return Run(target, Model.load(target), summary)
+
+
+def _summary(target: Path) -> dict[str, Any]:
+    try:
+        summary = read_json(target / SUMMARY)
+        if not isinstance(summary.get("steps"), int) or not summary.keys() >= _ENDED:
+            raise RunFolderError(f"{target / SUMMARY} is damaged: it does not say how a run ended")
+    except RunFolderError as error:
+        raise RunFolderError(
+            f"{error}. Remove that file, and jaxlr resume {target} goes on from the last checkpoint"
+        ) from error
+    return summary
+
+
+def _origin(target: Path) -> dict[str, Any]:
+    try:
+        return read_json(target / ORIGIN)
+    except RunFolderError as error:
+        raise RunFolderError(
+            f"{error}. Nothing else says what {target} was trained on: put it back, or train anew "
+            f"(jaxlr train {target / CONFIG} --out FOLDER)"
+        ) from error
 
 
 def check_origin(target: Path, source: str, now: dict[str, Any], tell: Tell) -> None:
@@ -139,21 +163,4 @@ def _start(target: Path, task: Task, tell: Tell) -> Checkpoint:
             f"{target} is {found.state.step} steps far: --steps must be at least that"
         )
     tell(f"going on after {int(found.state.step)} of {task.config.steps} steps")
-    return found
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object, which anyone may have written.
-
-    Raises
-    ------
-    RunFolderError
-        If there is none.
-    """
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise RunFolderError(f"{path}: {error}") from error
-    if not isinstance(found, dict):
-        raise RunFolderError(f"{path}: it must hold one JSON object")
     return found

@@ -1,6 +1,7 @@
 """Devices and hosts: rows split over a mesh or over threads, parameters replicated, sums of all."""
 
 from jaxlr.shard.hosts import (
+    HEARTBEAT_SECONDS,
     HostsError,
     add_up,
     devices_of_hosts,
@@ -24,6 +25,7 @@ from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
 
 __all__ = [
+    "HEARTBEAT_SECONDS",
     "HostsError",
     "add_up",
     "aligned_empty",

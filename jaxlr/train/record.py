@@ -190,9 +190,11 @@ class Record:
         )
 
 
-def check_count(name: str, value: int, least: int = 1, most: float = float("inf")) -> None:
-    """Raise ValueError unless ``value`` is a whole number from ``least`` to ``most``."""
+def check_count(name: str, value: int, least: int = 1, most: int = 2**31 - 1) -> None:
+    """Raise ValueError unless ``value`` is a whole number from ``least`` to ``most``.
+
+    Steps are counted in int32, by optax too.
+    """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
-        limit = f"of at least {least}" if most == float("inf") else f"from {least} to {most}"
-        raise ValueError(f"{name} is {value!r}: it must be a whole number {limit}")
+        raise ValueError(f"{name} is {value!r}: it must be a whole number from {least} to {most}")

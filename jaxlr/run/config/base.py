@@ -5,12 +5,12 @@ import difflib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 import ml_dtypes
 import numpy as np
 
-from jaxlr.data import BUILT_IN
+from jaxlr.data import BUILT_IN, is_built_in
 from jaxlr.extras import extra
 from jaxlr.run.config.columns import ColumnSettings, check_missing
 from jaxlr.run.folder import CONFIG, RunFolderError
@@ -30,7 +30,8 @@ class RunConfig(ColumnSettings):
     or the name of the built-in data set."""
     memory: str | int | None = None
     """What rows may take, as in 2GB. Rows that need more are streamed: read anew from the file in
-    every pass. 0: always stream. Without it: half of the memory that is free."""
+    every pass, and held out one by one, by their numbers, so that test and validation have other
+    rows than in memory. 0: always stream. Without it: half of the memory that is free."""
     out: str | None = None
     """Run folder to write. Without it: runs/DATA-DATE-TIME."""
     overwrite: bool = False
@@ -39,7 +40,7 @@ class RunConfig(ColumnSettings):
     """Train on features of mean 0 and standard deviation 1. The saved model takes raw ones."""
     test_fraction: float = 0.0
     """Share of the rows held out for the test, with labels in the same proportions; of streamed
-    rows, by their numbers alone."""
+    rows about so many, each by its number alone (see memory)."""
     seed: int = 0
     """For the split and the order of the rows."""
     dtype: Literal["float32", "float64", "bfloat16-data"] = "float64"
@@ -83,6 +84,12 @@ class RunConfig(ColumnSettings):
         fields = {"command": self.command, "data": self.data, **dataclasses.asdict(self)}
         del fields["overwrite"]
         return tomli_w.dumps({name: v for name, v in fields.items() if v is not None})
+
+    def with_memory(self) -> Self:
+        """Say what rows may take, if that was left open: which rows are held out hangs on it."""
+        if self.memory is not None or is_built_in(self.data):
+            return self
+        return dataclasses.replace(self, memory=self.limit())
 
     def folder(self, now: str) -> Path:
         """Return the run folder: the one given, or one named for the data and the time."""
@@ -130,7 +137,7 @@ class RunConfig(ColumnSettings):
             raise RunFolderError(f"{run}: no run folder ({CONFIG}) is there")
         try:
             return RunConfig.from_toml(path.read_text("utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise RunFolderError(f"{path}: {error}") from error
 
 

@@ -10,7 +10,9 @@ class ColumnSettings:
     """What the columns are: the labels, the weights, the features and their kinds."""
 
     target: str | None = None
-    """Column of the labels; needed for CSV, Parquet and npy."""
+    """Column of the labels; needed for CSV, Parquet and npy. Columns of npy and npz are called x0,
+    x1 and so on, or as an array features in the npz says; its array y holds labels. Beside an npy,
+    a second npy file may hold them: name that."""
     positive: str | None = None
     """The label to predict, label 1. Without it: the later label in sorted order."""
     weight: str | None = None

@@ -35,6 +35,7 @@ class FitConfig(RunConfig):
         """Check what can be checked before any data is read."""
         super().__post_init__()
         check_settings(self.tol, self.max_steps, self.method)
+        check_count("max_steps", self.max_steps)
         check_penalty(self.l2)
 
 
@@ -66,6 +67,7 @@ class CvConfig(RunConfig):
         """Check what can be checked before any data is read."""
         super().__post_init__()
         check_settings(self.tol, self.max_steps)
+        check_count("max_steps", self.max_steps)
         check_count("folds", self.folds, least=2)
         if not self.l2:
             raise ValueError("l2 is empty: name a penalty or more")

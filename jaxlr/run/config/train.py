@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from jaxlr.batch import check_penalty
-from jaxlr.data import is_built_in
 from jaxlr.run.config.base import RunConfig, check_share
 from jaxlr.run.optimizer import Schedule, make_optimizer
 from jaxlr.train import Optimizer, check_alpha, check_count
@@ -45,9 +44,10 @@ class TrainConfig(RunConfig):
     l2: float = 0.0
     """Penalty: l2/2 ||w||^2, on the weights of the standardized features."""
     test_fraction: float = 0.2
-    """Share of the rows held out for the test."""
+    """Share of the rows held out for the test, with labels in the same proportions; of streamed
+    rows about so many, each by its number alone (see memory)."""
     validation_fraction: float = 0.0
-    """Share of the rows held out to choose the best parameters by."""
+    """Share of the rows held out to choose the best parameters by, as those for the test are."""
     patience: int | None = None
     """Stop when that many validations in a row were no better. Needs a validation share."""
     validate_every: int = 10
@@ -83,9 +83,7 @@ class TrainConfig(RunConfig):
 
     def resolved(self) -> "TrainConfig":
         """Say what was left open: a run made longer later keeps the schedule that it began with."""
-        config = self
-        if self.memory is None and not is_built_in(self.data):  # a streamed run's order hangs on it
-            config = dataclasses.replace(config, memory=self.limit())
+        config = self.with_memory()  # the order of a streamed run hangs on it
         if self.schedule == "constant":
             return config
         schedule = self._schedule()

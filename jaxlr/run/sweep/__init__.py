@@ -1,7 +1,7 @@
 """A sweep: many trainings that differ in their settings, compared on validation rows."""
 
 from jaxlr.run.sweep.config import SweepConfig
-from jaxlr.run.sweep.folder import BEST, SWEEP, TABLE, is_sweep
+from jaxlr.run.sweep.folder import BEST, SWEEP, TABLE, cut_short, is_sweep
 from jaxlr.run.sweep.outcome import METRICS, Outcome, Sweep
 from jaxlr.run.sweep.progress import SweepProgress
 from jaxlr.run.sweep.resuming import resume_sweep
@@ -16,6 +16,7 @@ __all__ = [
     "Sweep",
     "SweepConfig",
     "SweepProgress",
+    "cut_short",
     "is_sweep",
     "resume_sweep",
     "run_sweep",

@@ -14,6 +14,7 @@ from jaxlr.run.sweep.outcome import Metric
 from jaxlr.train import check_count
 
 _MOST = 5000
+_FRUITLESS = 10_000  # draws in a row that find nothing new, after which there is nothing
 _LISTS = ("optimizer", "alpha", "l2", "batch_size", "seed")
 _RANGE = ".."
 
@@ -95,6 +96,8 @@ class SweepConfig(RunConfig):
                     self._member(**{name: end, "out": self.out, "overwrite": self.overwrite})
         if self.validation_fraction == 0:
             raise ValueError("validation_fraction is 0, and there must be rows to choose by")
+        if self.random is not None:
+            self._drawn()
 
     def folder(self, now: str) -> Path:
         """Return the folder: the one given, or one named for the data and the time."""
@@ -124,12 +127,17 @@ class SweepConfig(RunConfig):
             low, high = np.log(_ends(name, value))
             return float(np.exp(rng.uniform(low, high)))
 
-        names, found = ("optimizer", "batch_size", "l2", "alpha"), []
+        names, found, fruitless = ("optimizer", "batch_size", "l2", "alpha"), {}, 0
         while len(found) < (self.random or 0):
             one = _settings({name: draw(name) for name in names})
-            if one not in found:
-                found.append(one)
-        return found
+            fruitless = fruitless + 1 if tuple(one.values()) in found else 0
+            found[tuple(one.values())] = one
+            if fruitless == _FRUITLESS:
+                raise ValueError(
+                    f"random is {self.random}, and {len(found)} different settings are all that "
+                    "were found: ask for fewer, or widen a range"
+                )
+        return [*found.values()]
 
     def _member(self, **settings: Any) -> TrainConfig:
         shared = {field.name for field in dataclasses.fields(TrainConfig)}

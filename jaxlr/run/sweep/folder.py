@@ -7,14 +7,14 @@ from typing import Any
 
 from jaxlr.run import folder
 from jaxlr.run.config import RunConfig
-from jaxlr.run.folder import LOCK, ORIGIN, RunFolderError
-from jaxlr.run.resuming import read_json
+from jaxlr.run.folder import LOCK, ORIGIN, RunFolderError, read_json
+from jaxlr.run.session import INTERRUPTED
 from jaxlr.run.summary import to_json
 from jaxlr.run.sweep.config import SweepConfig
 from jaxlr.run.sweep.outcome import Outcome, Sweep, rank
 from jaxlr.run.sweep.programs import PROGRAMS
 
-# Not config.toml: a sweep is no run, and `jaxlr runs` does not list it.
+# Not config.toml: a sweep is no run, and `jaxlr runs` names it only where it was cut short.
 SWEEP, TABLE, BEST = ("sweep.toml", "sweep.jsonl", "best.toml")
 _OURS = (SWEEP, TABLE, BEST, PROGRAMS, ORIGIN, LOCK)
 
@@ -22,6 +22,19 @@ _OURS = (SWEEP, TABLE, BEST, PROGRAMS, ORIGIN, LOCK)
 def is_sweep(target: Path) -> bool:
     """Whether a sweep wrote this folder, or is writing it."""
     return (target / SWEEP).is_file()
+
+
+def cut_short(parent: Path) -> list[Path]:
+    """Return the folders in ``parent`` of sweeps that were killed or interrupted, or still run."""
+    return [path for path in sorted(parent.iterdir()) if is_sweep(path) and not _has_ended(path)]
+
+
+def _has_ended(target: Path) -> bool:
+    try:
+        table = (target / TABLE).read_bytes()
+    except OSError:
+        return False
+    return f'"status": "{INTERRUPTED}"'.encode() not in table
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:
@@ -76,9 +89,14 @@ def settings_of(target: Path) -> SweepConfig:
     try:
         text = path.read_text("utf-8")
         config = RunConfig.from_toml(text)
-    except (ValueError, OSError) as error:
+        before = read_json(target / ORIGIN).get("config")
+    except RunFolderError as error:
+        raise RunFolderError(
+            f"{error}: put it back, or sweep anew in another folder (jaxlr sweep {path} "
+            "--out FOLDER)"
+        ) from error
+    except (ValueError, OSError, RecursionError) as error:
         raise RunFolderError(f"{path}: {error}") from error
-    before = read_json(target / ORIGIN).get("config")
     if not isinstance(config, SweepConfig) or before != _digest(text):
         raise RunFolderError(
             f"{path} is not what the sweep began with: put it back, or sweep anew in another "

@@ -79,7 +79,7 @@ def run_sweep(
         raise shard.HostsError("a sweep runs as one process: start it without --processes")
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
-    config = located(config)
+    config = located(config).with_memory()  # a training of the best must part the rows alike
     with jax.enable_x64(config.dtype == "float64"):
         task = prepare_sweep(config, tell)
         task.prepared.of(task.groups[0])  # what is wrong with the rows is said before a folder
