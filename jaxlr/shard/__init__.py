@@ -1,5 +1,6 @@
 """Devices and hosts: rows split over a mesh or over threads, parameters replicated, sums of all."""
 
+from jaxlr.shard.hostrows import is_elsewhere, join_rows, on_host, own_rows, placed_like
 from jaxlr.shard.hosts import (
     HostsError,
     add_up,
@@ -9,20 +10,17 @@ from jaxlr.shard.hosts import (
     host_count,
     host_index,
     host_share,
-    is_elsewhere,
     join,
-    join_rows,
-    on_host,
-    own_rows,
-    placed_like,
     start_hosts,
 )
 from jaxlr.shard.memory import aligned_empty, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
 from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
+from jaxlr.shard.together import ElsewhereError, is_met_by_all, is_of_another, together
 
 __all__ = [
+    "ElsewhereError",
     "HostsError",
     "add_up",
     "aligned_empty",
@@ -35,6 +33,8 @@ __all__ = [
     "host_share",
     "in_threads",
     "is_elsewhere",
+    "is_met_by_all",
+    "is_of_another",
     "join",
     "join_rows",
     "mesh_of",
@@ -46,4 +46,5 @@ __all__ = [
     "split_rows",
     "start_hosts",
     "sum_over_devices",
+    "together",
 ]
