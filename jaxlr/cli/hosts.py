@@ -77,10 +77,10 @@ def _told(error: BaseException, start: Start, *, goes_on: bool) -> int:
         print_error(f"{_me()}: ended by the error above, and brings the others down")
         return 1
     reason = str(error).strip().partition("\n")[0]
-    again = "jaxlr resume RUN, with as many processes or others" if goes_on else "starting it anew"
+    go_on = ". Then go on by: jaxlr resume RUN, with as many processes or others" if goes_on else ""
     print_error(
-        f"{_me()}: another process has ended or cannot be reached ({reason}). This goes on by: "
-        f"{again}. Waiting up to {start.heartbeat} s for the coordinator, process 0, to say which"
+        f"{_me()}: another process has ended or cannot be reached ({reason}). Waiting up to "
+        f"{start.heartbeat} s for the coordinator, process 0, to say which{go_on}"
     )
     time.sleep(start.heartbeat + 1)  # JAX aborts this process meanwhile, with the others' names
     return 1

@@ -17,6 +17,7 @@ _OF_ANOTHER = re.compile(
     r"connection (closed|reset|refused|timed out)|failed to connect",
     re.IGNORECASE,
 )
+_NETWORK = re.compile(r"Gloo|NCCL")
 _OF_OWN = re.compile(
     r"RESOURCE_EXHAUSTED|out of memory|cuda (error|failure|.?alloc)|invalid (argument|usage)",
     re.IGNORECASE,
@@ -95,11 +96,12 @@ def is_of_another(error: BaseException) -> bool:
     False
     """
     text = str(error)
-    if not isinstance(error, (jax.errors.JaxRuntimeError, ValueError)) or _OF_OWN.search(text):
+    if _OF_OWN.search(text):
         return False
     if isinstance(error, jax.errors.JaxRuntimeError):
         return bool(_OF_ANOTHER.search(text))
-    return "Gloo" in text or "NCCL" in text  # some of JAX's calls make a ValueError of it
+    # Some of JAX's calls make a ValueError of it; one of a class of its own is not JAX's.
+    return type(error) is ValueError and bool(_NETWORK.search(text))
 
 
 def _told(error: Exception) -> bytes:
