@@ -13,6 +13,7 @@ import itertools
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ import numpy as np
 
 from jaxlr import Params, batch, data, shard
 from jaxlr.batch import Models, Rows
+from jaxlr.data.encoder import Encoder
+from jaxlr.data.learner import Learner
 from jaxlr.run import FitConfig
 from jaxlr.run.hosts import load_own
 
@@ -98,34 +101,65 @@ def check_bytes(n: int, d: int) -> None:
             raise SystemExit(f"{what}, d = {d}: {size} bytes counted, {formula(d, 4)} by formula")
 
 
-def reads(hosts: int) -> float:
-    """Count the reads of the file by one process: two looks at all, and its own rows twice."""
-    return 2 + 2 / hosts
+def reads(case: Case, *, seeks: bool = True) -> float:
+    """Count the reads of the file by the first process: two looks at a share, and its rows twice.
+
+    The first look is at all, where the format does not tell where rows are.
+    """
+    first, second = (share_of_blocks(case, k) for k in (case.columns, 1))
+    return ((first if seeks else case.rows) + second + 2 * case.own) / case.rows
 
 
-def check_reads() -> None:
-    """Raise unless `reads` is what a run reads, of one process that has all rows."""
-    n, seen = 64, 0
-    from jaxlr.data.sources.arrays import ArraySource
+def share_of_blocks(case: Case, k: int) -> int:
+    """Rows that the first process looks at, of all in blocks of k columns."""
+    size = data.block_rows(case.rows, k)
+    blocks = -(-case.rows // size)
+    return min(case.rows, -(-blocks // case.hosts) * size)
 
+
+def check_reads(hosts: int) -> None:
+    """Raise unless `reads` is what each of some processes reads, of files of a block for each."""
+    n = 64 * hosts
+    case = Case(n, 2, hosts)
+    X, y = np.arange(2.0 * n).reshape(n, 2), np.arange(n) % 2
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npz"
-        np.savez(path, X=np.arange(2.0 * n).reshape(n, 2), y=np.arange(n) % 2)
-        batch_of = ArraySource._batch
+        np.savez(path, X=X, y=y)
+        text = Path(folder) / "rows.csv"
+        np.savetxt(text, np.column_stack([X, y]), delimiter=",", header="a,b,y", comments="")
+        cases = (FitConfig(data=str(path)), True), (FitConfig(data=str(text), target="y"), False)
+        for (config, seeks), index in itertools.product(cases, range(hosts)):
+            found, wanted = rows_read(config, n, hosts, index) / n, reads(case, seeks=seeks)
+            if found != wanted:
+                raise SystemExit(f"{found} reads of the file counted, {wanted} by formula")
 
-        def counting(self: Any, rows: Any) -> Any:
+
+def rows_read(config: FitConfig, n: int, hosts: int, index: int) -> int:
+    """Count the rows that a process reads, where the others have the same as it in their shares."""
+    seen = 0
+
+    def counting(method: Callable[..., Any]) -> Any:
+        def call(self: Any, batch: Any, *rest: Any) -> None:
             nonlocal seen
-            found = batch_of(self, rows)
-            seen += len(found)
-            return found
+            seen += len(batch)
+            method(self, batch, *rest)
 
-        with mock.patch.object(ArraySource, "_batch", counting):
-            rows = load_own(FitConfig(data=data.absolute(path)))
-            index = np.arange(n)
-            mean, scale = rows.moments(index)
-            rows.rows(index, mean=mean, scale=scale, dtype=np.float32)
-    if seen != n * reads(1):
-        raise SystemExit(f"{seen / n} reads of the file counted, {reads(1)} by formula")
+        return call
+
+    alike = {
+        "host_count": lambda: hosts,
+        "host_index": lambda: index,
+        "gather": lambda v: np.stack([np.asarray(v)] * hosts),
+    }
+    with ExitStack() as stack:
+        for module, name in itertools.product(("jaxlr.shard", "jaxlr.shard.hosts"), alike):
+            stack.enter_context(mock.patch(f"{module}.{name}", alike[name]))
+        for kind, name in ((Learner, "add"), (Encoder, "write")):
+            stack.enter_context(mock.patch.object(kind, name, counting(getattr(kind, name))))
+        rows = load_own(config)
+        mean, scale = rows.moments(np.arange(n))
+        rows.rows(np.arange(n), mean=mean, scale=scale, dtype=np.float32)
+    return seen
 
 
 def table(case: Case) -> list[str]:
@@ -144,7 +178,8 @@ def table(case: Case) -> list[str]:
         lines.append(f"| {what} | {size:,} bytes, {on_the_wire(size, hosts):,} sent |")
     lines += [
         "| gathered in a step, for all to stop together | 64 bytes of each process |",
-        f"| reads of the file before the first step | {reads(hosts):.2f} |",
+        f"| reads of the file before the first step | {reads(case):.2f} |",
+        f"| the same, of CSV | {reads(case, seeks=False):.2f} |",
         "| reads of the file in a step, or later in a fit | 0 |",
         f"| its rows | {own:,} |",
         f"| its rows in memory, {bits} bits | {own * d * bits / 8e9:.1f} GB |",
@@ -167,7 +202,8 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", 2)
     check_bytes(*_SMALL)
     check_bytes(_SMALL[0], _WIDE)
-    check_reads()
+    for hosts in (1, 2, 3):
+        check_reads(hosts)
     print("\n".join(table(Case(asked.rows, asked.columns, asked.hosts))))
 
 

@@ -24,6 +24,7 @@ from jax.flatten_util import ravel_pytree
 from numpy.typing import DTypeLike
 
 from jaxlr.check import ulp
+from jaxlr.check.compiling import compiled, in_a_hurry
 from jaxlr.check.report import Coordinate, Report, Verdict
 
 PyTree = Any
@@ -94,8 +95,11 @@ def check_point(
             return loss(unravel(p), *wide_args)
 
         _check_scalar(jax.eval_shape(f, point))
-        autodiff = np.asarray(jax.jit(jax.grad(f))(point))
-        numeric, numeric_error = _central_differences(f, point)
+        hurried = in_a_hurry(
+            sum(np.size(v) for v in jax.tree.leaves((point, args)) if _is_array(v))
+        )
+        autodiff = np.asarray(compiled(jax.grad(f), hurried=hurried)(point))
+        numeric, numeric_error = _central_differences(f, point, hurried=hurried)
     with np.errstate(over="ignore", invalid="ignore"):
         amplification = _measure_rounding(loss, params, args)
 
@@ -124,7 +128,7 @@ def _judge(
 
 
 def _central_differences(
-    f: Callable[[jax.Array], jax.Array], point: jax.Array
+    f: Callable[[jax.Array], jax.Array], point: jax.Array, *, hurried: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the derivative of f by each coordinate and a bound of its error, both (d,)."""
     at = np.asarray(point)
@@ -139,9 +143,9 @@ def _central_differences(
         return f(point.at[j].set(to))
 
     together = 2 * len(_RUNGS)  # values at a time: bounds the memory of vmap
-    values = jax.jit(lambda *moved: jax.lax.map(value, moved, batch_size=together))(
-        coordinate.ravel(), moved.ravel()
-    )
+    values = compiled(
+        lambda *moved: jax.lax.map(value, moved, batch_size=together), hurried=hurried
+    )(coordinate.ravel(), moved.ravel())
     up, down = np.moveaxis(np.asarray(values).reshape(moved.shape), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         slope = (up - down) / (above - below)

@@ -32,9 +32,18 @@ class LabelLearner:
                 self._values |= {*np.unique(column).tolist()[: _MOST + 1]}
         else:
             self._texts |= {*column.unique().to_pylist()}
-        found = len(self._values if self._texts == set() else self._texts)
-        if found > _MOST and (self._texts or not self._within):
-            raise self._not_two(batch.where.file)
+        self._refuse_many(batch.where.file)
+
+    def found(self) -> dict[str, Any]:
+        """Give what is known so far, as JSON has it."""
+        return {"texts": [*self._texts], "values": [*self._values], "within": self._within}
+
+    def merge(self, found: dict[str, Any], path: str) -> None:
+        """Add what is known of other rows."""
+        self._texts |= {*found["texts"]}
+        self._values |= {*found["values"]}
+        self._within &= found["within"]
+        self._refuse_many(path)
 
     def finish(self, path: str, positive: str | None) -> Labels:
         """Decide; ``positive`` is the label to be 1, the later one in sorted order without it."""
@@ -55,6 +64,11 @@ class LabelLearner:
         else:
             raise self._not_two(path)
         return orient(labels, positive, f"{path}: column {self.name!r}")
+
+    def _refuse_many(self, path: str) -> None:
+        found = len(self._texts or self._values)
+        if found > _MOST and (self._texts or not self._within):
+            raise self._not_two(path)
 
     def _not_two(self, path: str) -> DataError:
         found = sorted(self._texts or self._values)

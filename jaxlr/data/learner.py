@@ -1,17 +1,20 @@
 """The first pass over training rows: what is learned from them, and what is refused."""
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jaxlr import shard
 from jaxlr.data.categories import buckets_of, level_counts
 from jaxlr.data.encoding import Category, Encoding, Number, check
 from jaxlr.data.errors import DataError, GapError
 from jaxlr.data.labels import LabelLearner
-from jaxlr.data.moments import Moments
-from jaxlr.data.numbers import chunks, refuse_number
+from jaxlr.data.moments import BlockMoments
+from jaxlr.data.numbers import refuse_number
 from jaxlr.data.settings import Plan
 from jaxlr.data.sources import Batch
 from jaxlr.data.weights import weights_of
@@ -21,17 +24,27 @@ _CONSTANT = 8  # rounding units of the mean: a deviation up to that is none
 
 
 class Learner:
-    """Takes the batches of all training rows, then tells the encoding and the moments."""
+    """Takes the batches of all training rows, then tells the encoding and the moments.
+
+    What it tells is the same to the bit, however rows come in batches. Where the plan knows how
+    many there are, processes can look at a share each, from one block of ``block_rows`` to
+    another, and then `join`.
+    """
 
     def __init__(self, plan: Plan, path: str, dtype: DTypeLike) -> None:
         self.plan, self.path, self.n = plan, path, 0
         self.dtype = np.dtype(dtype)
         self._largest = float(ml_dtypes.finfo(self.dtype).max)
         self._labels = LabelLearner(plan.target)
-        self._moments = Moments(len(plan.numbers))
+        self._blocks = BlockMoments(len(plan.numbers), plan.n)
         self._levels: dict[str, Counter[str | int]] = {name: Counter() for name in plan.categories}
         self._gaps: Counter[str] = Counter()  # of categories
-        self._weight = 0.0
+        self._weight, self._end = 0.0, ("", 0)
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block."""
+        return self._blocks.block_rows
 
     def add(self, batch: Batch) -> None:
         """Look at further rows.
@@ -39,20 +52,50 @@ class Learner:
         Raises
         ------
         DataError
-            If a value cannot be used, naming its file, column and row.
+            If a value cannot be used, naming its file, column and row; of several in a batch, one
+            in the first block that has any.
         """
-        self._labels.add(batch)
-        if self.plan.weight is not None:
-            self._weight += float(weights_of(batch, self.plan.weight, self.dtype).sum())
-        if self.plan.numbers:
-            self._add_numbers(batch)
-        for name in self.plan.categories:
-            self._add_levels(batch, name)
-        self.n += len(batch)
+        try:
+            self._add(batch)
+        except DataError:
+            again = Learner(self.plan, self.path, self.dtype)
+            for part in self._by_blocks(batch):
+                again._add(part)
+            raise
+
+    def join(self) -> None:
+        """Bring together what all processes have learned, each of its share of the rows.
+
+        Raises
+        ------
+        DataError
+            If there are too many labels or levels.
+        """
+        own = {
+            "labels": self._labels.found(),
+            "levels": {name: [*counts.items()] for name, counts in self._levels.items()},
+            "gaps": self._gaps,
+            "weight": self._weight,
+            "n": self.n,
+            "end": self._end,
+        }
+        shares = [json.loads(text) for text in shard.gather_bytes(json.dumps(own).encode())]
+        self._blocks.join()
+        self._labels, self._gaps = LabelLearner(self.plan.target), Counter()
+        self._levels = {name: Counter() for name in self.plan.categories}
+        for share in shares:
+            self._labels.merge(share["labels"], self.path)
+            self._gaps.update(share["gaps"])
+            for name, counts in share["levels"].items():
+                self._levels[name].update(dict(counts))
+                self._refuse_many(name, *share["end"])
+        self._weight = sum(share["weight"] for share in shares)
+        self.n = sum(share["n"] for share in shares)
 
     def finish(self) -> tuple[Encoding, np.ndarray, np.ndarray]:
         """Tell the encoding, and means (d,) and deviations (d,) of its features."""
         plan = self.plan
+        self._moments = self._blocks.total()
         labels = self._labels.finish(self.path, plan.positive)
         if plan.weight is not None and not 0 < self._weight < np.inf:
             raise DataError(
@@ -71,13 +114,31 @@ class Learner:
         check(encoding, self.path)
         return encoding, *self._all_moments(encoding)
 
+    def _add(self, batch: Batch) -> None:
+        self._labels.add(batch)
+        if self.plan.weight is not None:
+            self._weight += float(weights_of(batch, self.plan.weight, self.dtype).sum())
+        if self.plan.numbers:
+            self._add_numbers(batch)
+        for name in self.plan.categories:
+            self._add_levels(batch, name)
+        self.n, self._end = self.n + len(batch), (batch.where.file, batch.where.row(len(batch) - 1))
+
+    def _by_blocks(self, batch: Batch) -> Iterator[Batch]:
+        start, first, size = 0, int(batch.where.at[0]), self.block_rows
+        while start < len(batch):
+            stop = min(len(batch), start + size - (first + start) % size)
+            yield batch.pick(slice(start, stop))
+            start = stop
+
     def _add_numbers(self, batch: Batch) -> None:
         names = self.plan.numbers
-        for rows, chunk in chunks(batch, names, np.empty((0, len(names)))):
+        for rows, chunk in self._blocks.rooms(int(batch.where.at[0]), len(batch)):
+            with np.errstate(over="ignore"):
+                batch.numbers(names, rows, chunk)
             total = chunk.sum()
             if not np.isfinite(total) or max(chunk.max(), -chunk.min()) > self._largest:
                 self._refuse(batch, rows, chunk)
-            self._moments.add(chunk)
 
     def _refuse(self, batch: Batch, rows: slice, chunk: np.ndarray) -> None:
         for j, name in enumerate(self.plan.numbers):
@@ -99,12 +160,14 @@ class Learner:
         counts = self._levels[name]
         for level, count in levels.items():
             counts[level if buckets is None else int(buckets_of([level], buckets)[0])] += count
-        if buckets is None and len(counts) > MOST_LEVELS:
+        self._refuse_many(name, batch.where.file, batch.where.row(len(batch) - 1))
+
+    def _refuse_many(self, name: str, file: str, row: int) -> None:
+        if self.plan.categories[name] is None and len(self._levels[name]) > MOST_LEVELS:
             raise DataError(
-                f"{batch.where.file}: column {name!r} has more than {MOST_LEVELS} different "
-                f"values up to row {batch.where.row(len(batch) - 1)}: too many for a feature each. "
-                "Hash them into a number of buckets, or leave the column out "
-                f"(--exclude {name!r})"
+                f"{file}: column {name!r} has more than {MOST_LEVELS} different values up to row "
+                f"{row}: too many for a feature each. Hash them into a number of buckets, or leave "
+                f"the column out (--exclude {name!r})"
             )
 
     def _number(self, j: int, name: str) -> Number:

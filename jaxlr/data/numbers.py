@@ -36,11 +36,9 @@ def chunks(
     k = len(names)
     step = min(len(batch), max(64, _CHUNK_BYTES // (k * out.itemsize)))
     own = not len(out)
-    # Rows that begin a power of two apart fall into the same few lines of the cache.
-    clash = out.strides[0] % _PAGE == 0
     beside = None
-    if own or clash:
-        beside = np.empty((step, k + clash * (64 // out.itemsize)), out.dtype)[:, :k]
+    if own or out.strides[0] % _PAGE == 0:
+        beside = room_for(step, k, out.dtype)
     for start in range(0, len(batch), step):
         rows = slice(start, min(start + step, len(batch)))
         chunk = out[rows] if beside is None else beside[: rows.stop - start]
@@ -50,6 +48,14 @@ def chunks(
             out[rows] = chunk
             chunk = out[rows]
         yield rows, chunk
+
+
+def room_for(m: int, k: int, dtype: DTypeLike) -> np.ndarray:
+    """Memory for m rows of k numbers, which do not keep each other out of the cache."""
+    itemsize = np.dtype(dtype).itemsize
+    # Rows that begin a power of two apart fall into the same few lines of it.
+    clash = k * itemsize % _PAGE == 0
+    return np.empty((m, k + clash * (64 // itemsize)), dtype)[:, :k]
 
 
 def refuse_number(

@@ -13,6 +13,7 @@ from jaxlr.data.encoding import Encoding
 from jaxlr.data.errors import DataError
 from jaxlr.data.learner import Learner
 from jaxlr.data.settings import Categorical, Missing, Plan, Settings, resolve
+from jaxlr.data.shares import in_all, own_share
 from jaxlr.data.sources import Source, open_source
 from jaxlr.data.stream import MEMORY, Stream, batch_rows_in
 
@@ -34,6 +35,7 @@ def open_stream(
     dtype: DTypeLike = np.float32,
     block_rows: int | None = None,
     memory: int | None = None,
+    shared: bool = False,
 ) -> Stream:
     r"""Open a source to be read in blocks, after one pass that learns and checks everything.
 
@@ -79,6 +81,11 @@ def open_stream(
         from. Beside these, Parquet needs a page (1 MiB or less, as a rule) of each column,
         packed and unpacked, and of a URL the bytes of a row group; CSV a few pieces of text of
         up to 1 MiB, and some bytes for each piece that the file has. A block has a row at least.
+    shared : bool
+        Whether all processes of a run (`jaxlr.shard.start_hosts`) call this together. Each then
+        looks at a share of the rows only, and all learn what one process would of all rows. Not
+        of CSV, where rows are not reached before it has been read. Without effect with an
+        encoding.
 
     Raises
     ------
@@ -119,8 +126,18 @@ def open_stream(
     settings = Settings(target, positive, weight, columns, exclude, categorical, missing, unknown)
     source, plan = open_planned(path, form, settings)
     learner = Learner(plan, source.path, dtype)
-    for batch in source.batches(plan.read, batch_rows_in(memory, len(plan.read))):
-        learner.add(batch)
+    share = own_share(plan.n, learner.block_rows) if shared and plan.n is not None else (0, None)
+
+    def look() -> None:
+        for batch in source.between(plan.read, batch_rows_in(memory, len(plan.read)), *share):
+            learner.add(batch)
+
+    if shared:
+        in_all(look)
+    else:
+        look()
+    if shared and plan.n is not None:
+        learner.join()
     learned, mean, scale = learner.finish()
     return make(source, learned, moments=(mean, scale))
 

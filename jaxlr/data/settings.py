@@ -28,7 +28,8 @@ class Plan(NamedTuple):
     """Settings resolved for one source: which column is what.
 
     ``categories`` map a column to None (one-hot) or its number of buckets; ``missing`` maps a
-    column to ``"error"``, ``"mean"`` or the number to take.
+    column to ``"error"``, ``"mean"`` or the number to take. ``n`` is the number of rows, where
+    that is known before they are read.
     """
 
     target: str
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     missing: dict[str, str | float]
     exclude: tuple[str, ...]
     unknown: str
+    n: int | None = None
 
     @property
     def read(self) -> list[str]:
@@ -86,6 +88,7 @@ def resolve(source: Source, settings: Settings) -> Plan:
         missing={name: _fill(missing.get(name, default)) for name in features},
         exclude=tuple(n for n in names if n not in {target, weight, *features}),
         unknown=settings.unknown,
+        n=source.n,
     )
 
 

@@ -115,6 +115,7 @@ class Stream:
     def blocks(
         self,
         start_row: int = 0,
+        stop_row: int | None = None,
         *,
         mean: np.ndarray | float = 0.0,
         scale: np.ndarray | float = 1.0,
@@ -126,6 +127,8 @@ class Stream:
         start_row : int
             Number of the first row, from 0 to n. Parquet, npy, npz and libsvm go there; so does
             CSV once it has been read.
+        stop_row : int, optional
+            Number of the row that is no more read; without it, all are.
         mean, scale : ndarray, shape (d,), or float
 
         Yields
@@ -144,7 +147,7 @@ class Stream:
             raise DataError(f"{self._source.path}: no row {start_row}: rows count from 0")
         self._source.check_files()
         encoder = self._encoder(mean, scale)
-        batches = self._source.batches(encoder.read, self._batch_rows, start_row)
+        batches = self._source.between(encoder.read, self._batch_rows, start_row, stop_row)
         start, filled, room = start_row, 0, encoder.room(self.block_rows)
         for batch in batches:
             taken = 0

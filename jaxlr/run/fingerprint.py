@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxlr.data import Dataset
+from jaxlr import shard
+from jaxlr.data import Dataset, block_rows
 
 _BLOCK_BYTES = 1 << 24
 _COUNTS = ("rows", "columns")
@@ -23,7 +24,7 @@ def fingerprint(rows: Dataset) -> dict[str, Any]:
     >>> found["rows"], found["sha256"] == fingerprint(rows._replace(y=1 - rows.y))["sha256"]
     (2, False)
     """
-    digests, size = Digests(), max(1, _BLOCK_BYTES // max(1, rows.X[:1].nbytes))
+    digests, size = Digests(len(rows.X)), max(1, _BLOCK_BYTES // max(1, rows.X[:1].nbytes))
     for start in range(0, len(rows.X), size):
         part = slice(start, start + size)
         weight = None if rows.weight is None else rows.weight[part]
@@ -32,25 +33,41 @@ def fingerprint(rows: Dataset) -> dict[str, Any]:
 
 
 class Digests:
-    """The fingerprint of rows that come in blocks, of whatever size."""
+    """The fingerprint of n rows that come in pieces, of whatever size.
 
-    def __init__(self) -> None:
-        self.digests = [hashlib.sha256() for _ in range(3)]
+    Rows are hashed by blocks, so that each of several processes can do its share of them, from the
+    first row of a block on.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._size, self._left = block_rows(n), 0
+        self._hashes: list[tuple[Any, ...]] = []  # of each block: X, y and weights
         self.rows = 0
 
     def add(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> None:
         """Add rows: in float64, or they give another fingerprint."""
-        for digest, v in zip(self.digests, (X, y, weight), strict=True):
-            if v is not None:
-                digest.update(np.ascontiguousarray(v).data)
+        start = 0
+        while start < len(X):
+            if not self._left:
+                self._hashes.append(tuple(hashlib.sha256() for _ in range(3)))
+                self._left = self._size
+            part = slice(start, start + min(self._left, len(X) - start))
+            for one, v in zip(self._hashes[-1], (X, y, weight), strict=True):
+                if v is not None:
+                    one.update(np.ascontiguousarray(v[part]).data)
+            self._left -= part.stop - start
+            start = part.stop
         self.rows += len(X)
 
-    def fingerprint(self, features: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-        """Return that of all rows that were added."""
-        total = hashlib.sha256(repr((tuple(features), tuple(labels))).encode())
-        for digest in self.digests:
-            total.update(digest.digest())
-        return {"rows": self.rows, "columns": len(features), "sha256": total.hexdigest()}
+    def fingerprint(
+        self, features: Sequence[str], labels: Sequence[str], *, shared: bool = False
+    ) -> dict[str, Any]:
+        """Return that of all rows that were added, by this process or, where shared, by all."""
+        found, rows = b"".join(one.digest() for block in self._hashes for one in block), self.rows
+        if shared:
+            found, rows = b"".join(shard.gather_bytes(found)), int(shard.add_up(rows))
+        total = hashlib.sha256(repr((tuple(features), tuple(labels))).encode() + found)
+        return {"rows": rows, "columns": len(features), "sha256": total.hexdigest()}
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

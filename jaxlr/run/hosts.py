@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from jaxlr import data, shard
 from jaxlr.data import DataError, Dataset
 from jaxlr.run.config import RunConfig
-from jaxlr.run.fingerprint import Digests
+from jaxlr.run.fingerprint import Digests, fingerprint
 from jaxlr.run.folder import CONFIG, MODEL, ORIGIN, SUMMARY, RunFolderError
 from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
 
@@ -24,8 +24,8 @@ class OwnRows(NamedTuple):
     """What `Dataset` is to a run of one process, to one of several: it reads its own rows only.
 
     ``y`` (n,), in float64, are the labels of all rows, by which they are split, and ``weight``
-    (n,) their weights, or None; ``digests`` are of all rows; ``take(index, mean=, scale=, dtype=)``
-    reads rows.
+    (n,) their weights, or None; ``fingerprint`` is that which one process would take of all
+    rows; ``take(index, mean=, scale=, dtype=)`` reads rows.
     """
 
     y: np.ndarray
@@ -33,12 +33,8 @@ class OwnRows(NamedTuple):
     features: tuple[str, ...]
     labels: tuple[str, str]
     name: str
-    digests: Digests
+    fingerprint: dict[str, Any]
     take: Callable[..., Dataset]
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return the fingerprint that one process would take of all rows."""
-        return self.digests.fingerprint(self.features, self.labels)
 
     def rows(
         self, index: np.ndarray, *, mean: Any = 0.0, scale: Any = 1.0, dtype: DTypeLike = np.float64
@@ -59,35 +55,49 @@ class OwnRows(NamedTuple):
 def load_own(config: RunConfig) -> Any:
     """Open the source of a run as `OwnRows`.
 
-    A file is looked through twice, in bounded memory: what is in it, and then which labels and
-    weights there are. The built-in data set each process has whole.
+    Each process looks twice at a share of the rows, in bounded memory: what is in the file, for
+    which of CSV all is read, and then which labels and weights there are. The built-in data set
+    each has whole.
 
     Raises
     ------
     DataError
         If the data cannot be used, or a process's share of the rows does not fit into its memory.
     """
-    settings, digests = config.columns_settings(), Digests()
+    settings = config.columns_settings()
     if data.is_built_in(config.data):
         whole = data.load(config.data, dtype=np.float64, **settings)
-        digests.add(whole.X, whole.y, whole.weight)
         names = whole.features, whole.labels, whole.name
-        return OwnRows(whole.y, whole.weight, *names, digests, whole.rows)
-    stream = data.open_stream(config.data, dtype=np.float64, **settings)
+        return OwnRows(whole.y, whole.weight, *names, fingerprint(whole), whole.rows)
+    stream = data.open_stream(config.data, dtype=np.float64, shared=True, **settings)
     _check_memory(stream, config)
-    labels, weights = [], []
-    with closing(data.prefetch(stream.blocks())) as blocks:
-        for block in blocks:
-            labels.append(np.asarray(block.y))
-            digests.add(block.X, labels[-1], block.weight)
-            weights.append(block.weight)
-    weight = None if config.weight is None else np.concatenate(weights)
+    y, weight, found = _look(stream)
 
     def take(index: np.ndarray, *, mean: Any, scale: Any, dtype: DTypeLike) -> Dataset:
         return stream.in_type(dtype, STREAM_MEMORY).take(index, mean=mean, scale=scale)
 
     names = stream.features, stream.labels, stream.name
-    return OwnRows(np.concatenate(labels), weight, *names, digests, take)
+    return OwnRows(y, weight, *names, found, take)
+
+
+def _look(stream: data.Stream) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
+    """Look at this process's share of the rows; return labels, weights, fingerprint of them all."""
+    n, digests = stream.n, Digests(stream.n)
+    labels, weights = [np.zeros(0)], [np.zeros(0)]
+
+    def look() -> None:
+        share = data.own_share(n, data.block_rows(n))
+        with closing(data.prefetch(stream.blocks(*share))) as blocks:
+            for block in blocks:
+                labels.append(np.asarray(block.y))
+                digests.add(block.X, labels[-1], block.weight)
+                if block.weight is not None:
+                    weights.append(block.weight)
+
+    data.in_all(look)
+    y, s = (shard.join(np.concatenate(parts)) for parts in (labels, weights))
+    found = digests.fingerprint(stream.features, stream.labels, shared=True)
+    return y, s if len(s) else None, found
 
 
 def _check_memory(stream: data.Stream, config: RunConfig) -> None:

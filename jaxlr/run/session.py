@@ -114,7 +114,7 @@ def _parts(config: TrainConfig, tell: Tell) -> tuple[Parts | StreamedParts, dict
     if isinstance(rows, Stream):
         streamed = survey(rows, config, tell, validation_fraction=share)
         return streamed, streamed.fingerprint
-    found = rows.fingerprint() if isinstance(rows, OwnRows) else fingerprint(rows)
+    found = rows.fingerprint if isinstance(rows, OwnRows) else fingerprint(rows)
     return prepare(rows, config, tell, validation_fraction=share), found
 
 

@@ -1,5 +1,6 @@
 """Devices and hosts: rows split over a mesh or over threads, parameters replicated, sums of all."""
 
+from jaxlr.shard.errors import ElsewhereError, is_met_by_all, is_of_another, together
 from jaxlr.shard.hostrows import is_elsewhere, join_rows, on_host, own_rows, placed_like
 from jaxlr.shard.hosts import (
     HostsError,
@@ -7,6 +8,7 @@ from jaxlr.shard.hosts import (
     devices_of_hosts,
     from_first,
     gather,
+    gather_bytes,
     host_count,
     host_index,
     host_share,
@@ -17,7 +19,6 @@ from jaxlr.shard.memory import aligned_empty, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
 from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
-from jaxlr.shard.together import ElsewhereError, is_met_by_all, is_of_another, together
 
 __all__ = [
     "ElsewhereError",
@@ -28,6 +29,7 @@ __all__ = [
     "devices_of_hosts",
     "from_first",
     "gather",
+    "gather_bytes",
     "host_count",
     "host_index",
     "host_share",

@@ -20,6 +20,7 @@ HEARTBEAT_SECONDS = 30
 _START_SECONDS = 120
 _END_SECONDS = 30
 _HOSTS = "hosts"
+_PIECE = 1 << 22  # bytes of each process that are on the devices at once
 BEFORE_GATHER: ContextVar[Callable[[], None] | None] = ContextVar("BEFORE_GATHER", default=None)
 
 
@@ -129,9 +130,17 @@ def join(v: np.ndarray) -> np.ndarray:
     if host_count() == 1:
         return v
     sizes = gather(len(v))
-    room = np.zeros((sizes.max(), *v.shape[1:]), v.dtype)
-    room[: len(v)] = v
-    return np.concatenate([part[:m] for part, m in zip(gather(room), sizes, strict=True)])
+    ends, longest = np.cumsum(sizes), int(sizes.max())
+    whole = np.empty((ends[-1], *v.shape[1:]), v.dtype)
+    step = max(1, _PIECE // max(1, whole.itemsize * int(np.prod(v.shape[1:]))))
+    for at in range(0, longest, step):
+        room = np.zeros((min(step, longest - at), *v.shape[1:]), v.dtype)
+        own = v[at : at + step]
+        room[: len(own)] = own
+        for part, m, end in zip(gather(room), sizes - at, ends, strict=True):
+            if m > 0:
+                whole[end - m : end][: len(part)] = part[:m]
+    return whole
 
 
 def add_up(v: Any) -> np.ndarray:
@@ -142,13 +151,24 @@ def add_up(v: Any) -> np.ndarray:
 def from_first(data: bytes) -> bytes:
     """Return what process 0 has; the others' ``data`` is not looked at.
 
-    The others add zeros to it, so that none ever holds more than twice its size.
+    The others add zeros to it, a piece at a time.
     """
     if host_count() == 1:
         return data
-    size = int(gather(len(data))[0])
-    own = _side_by_side(data if host_index() == 0 else b"", size)
-    return np.asarray(_summed(_mesh_of_hosts())(own))[:size].tobytes()
+    size, mesh, mine = int(gather(len(data))[0]), _mesh_of_hosts(), host_index() == 0
+    pieces = []
+    for at in range(0, size, _PIECE):
+        m = min(_PIECE, size - at)
+        own = _side_by_side(data[at : at + m] if mine else b"", m)
+        pieces.append(np.asarray(_summed(mesh)(own))[:m].tobytes())
+    return b"".join(pieces)
+
+
+def gather_bytes(data: bytes) -> list[bytes]:
+    """Bring what the processes have, each as much as it will, to all of them, in their order."""
+    ends = np.cumsum(gather(len(data)))
+    joined = join(np.frombuffer(data, np.uint8))
+    return [part.tobytes() for part in np.split(joined, ends[:-1])]
 
 
 def devices_of_hosts(each: int) -> list[Any]:

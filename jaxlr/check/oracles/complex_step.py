@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxlr.check.compiling import compiled
 from jaxlr.check.oracles import analytic
 from jaxlr.check.oracles.reading import Reading, refuse
 from jaxlr.check.oracles.trace import Function, Traced, traced, vector, vectors
@@ -96,7 +97,6 @@ def _compiled(at: Traced) -> Callable[..., Any]:
     if NAME not in at.kept:
         jaxpr = at.jaxpr.jaxpr
 
-        @jax.jit
         def evaluate(consts: Any, points: jax.Array, directions: jax.Array) -> jax.Array:
             def one(x: jax.Array, h: jax.Array, u: jax.Array) -> jax.Array:
                 (y,) = analytic.run(jaxpr, consts, [jax.lax.complex(x, h * u)])
@@ -107,7 +107,7 @@ def _compiled(at: Traced) -> Callable[..., Any]:
 
             return jax.lax.map(along, directions)
 
-        at.kept[NAME] = evaluate
+        at.kept[NAME] = compiled(evaluate, hurried=at.hurried)
     return at.kept[NAME]
 
 

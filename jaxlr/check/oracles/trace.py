@@ -30,6 +30,8 @@ class Traced:
         From float64 (d,) to float64 ().
     work : int
         Numbers that one evaluation computes, see ``work``.
+    hurried : bool
+        Whether what is compiled is better not optimised.
     kept : dict
         What oracles have built from the jaxpr and want to find again.
     """
@@ -41,7 +43,8 @@ class Traced:
         self.kept: dict[str, Any] = {}
         self._batch = max(1, _TOGETHER // max(self.work, d))
         of_all = functools.partial(_values, self.jaxpr.jaxpr, self._batch)
-        self._values = compiled(of_all, hurried=in_a_hurry(_POINTS * self.work))
+        self.hurried = in_a_hurry(_POINTS * self.work)
+        self._values = compiled(of_all, hurried=self.hurried)
 
     def values(
         self, x: np.ndarray, directions: np.ndarray, steps: np.ndarray

@@ -108,6 +108,19 @@ class Source(ABC):
         ``names`` are the columns that will be asked for; other columns need not be read.
         """
 
+    def between(
+        self, names: Sequence[str], rows: int, start: int, stop: int | None
+    ) -> Iterator[Batch]:
+        """Give the rows from ``start`` on, as `batches` does, up to ``stop`` or to the end."""
+        if stop is None:
+            yield from self.batches(names, rows, start)
+        elif start < stop:
+            for batch in self.batches(names, rows, start):
+                left = stop - int(batch.where.at[0])
+                yield batch if len(batch) <= left else batch.pick(slice(left))
+                if len(batch) >= left:
+                    return
+
     def pick(self, names: Sequence[str], rows: int, index: np.ndarray) -> Iterator[Batch]:
         """Read the rows of these numbers, which rise, in one pass at most."""
         for run in np.split(index, self._cuts(index, rows)):

@@ -87,7 +87,7 @@ class _Surveyor:
     def __init__(self, stream: Stream, division: Division, chunk_rows: int, seed: int) -> None:
         self.stream, self.division, self.chunk_rows = stream, division, chunk_rows
         self.seen = Counts(stream, division)
-        self.digests, self.total = Digests(), Moments(stream.d)
+        self.digests, self.total = Digests(stream.n), Moments(stream.d)
         self.counts = np.zeros(-(-stream.n // chunk_rows), np.int64)
         rng = np.random.default_rng(seed)
         self.wanted = np.sort(rng.choice(stream.n, min(stream.n, ROWS_CHECKED), replace=False))
