@@ -23,6 +23,7 @@ from jaxlr import shard
 from jaxlr.data import DataError
 from jaxlr.run import CvConfig, FitConfig, Model, TrainConfig, resume_training, run_cv, run_fit
 from jaxlr.run import run_training as run_train
+from jaxlr.run.hosts import own_folder
 from jaxlr.run.rows import open_rows
 from jaxlr.run.sweep import SweepConfig, run_sweep
 
@@ -231,6 +232,25 @@ def test_an_error_of_one_process_ends_all_of_them_alike(by_two):
     said = [line for line in by_two.err.splitlines() if "exists" in line]
     there = by_two.folder / "fit"
     assert said == [f"[0] jaxlr: {there} exists: choose another folder (--out), or --overwrite it"]
+
+
+def test_the_others_get_no_metrics_and_no_checkpoints(tmp_path, monkeypatch):
+    files = ("config.toml", "run.json", "metrics.jsonl", ".lock", "checkpoints/2/state/d")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name * 9)
+    sent = []
+    monkeypatch.setattr(shard, "host_count", lambda: 2)
+    monkeypatch.setattr(shard, "from_first", lambda data: sent.append(data) or data)
+    with own_folder(tmp_path, begun=True) as folder:
+        assert folder == tmp_path
+    assert sum(map(len, sent)) < 400
+    received = iter(sent)
+    monkeypatch.setattr(shard, "host_index", lambda: 1)
+    monkeypatch.setattr(shard, "from_first", lambda data: next(received))
+    with own_folder(tmp_path / "elsewhere", begun=True) as folder:
+        found = {path.name: path.read_text() for path in folder.iterdir()}
+    assert found == {name: name * 9 for name in files[:2]}
 
 
 GONE = (
