@@ -56,10 +56,10 @@ def start(count: int, command: list[str]) -> list[subprocess.Popen[str]]:
     """Run a command as ``count`` processes that find each other, the cores shared among them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     shared = {
-        "JAXLR_COORDINATOR": f"127.0.0.1:{free_port()}",
-        "JAXLR_PROCESSES": str(count),
         "JAX_NUM_CPU_DEVICES": str(max(1, (cores or 1) // count)),
         **os.environ,
+        "JAXLR_COORDINATOR": f"127.0.0.1:{free_port()}",
+        "JAXLR_PROCESSES": str(count),
     }
     return [
         subprocess.Popen(

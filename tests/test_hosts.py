@@ -1,15 +1,19 @@
 """Several processes: the same answers as of one, and an end for all where one dies."""
 
+import itertools
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 from pyarrow.csv import read_csv
@@ -19,6 +23,7 @@ from jaxlr import shard
 from jaxlr.data import DataError
 from jaxlr.run import CvConfig, FitConfig, Model, TrainConfig, resume_training, run_cv, run_fit
 from jaxlr.run import run_training as run_train
+from jaxlr.run.hosts import own_folder
 from jaxlr.run.rows import open_rows
 from jaxlr.run.sweep import SweepConfig, run_sweep
 
@@ -47,11 +52,11 @@ PARQUET = ("train", "fit")  # of which each process looks at its share
 LONG = {**TRAIN, "steps": 100_000, "checkpoint_steps": 20}
 # All in one launch, and the last is killed; for to start JAX twice takes longer than all of them.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from jaxlr.cli import main
-for argv in json.loads(sys.argv[1]):
-    code = main(argv)
-    assert code == 0, (argv, code)
+for argv, wanted in json.loads(sys.argv[1]):
+    code = main([word.replace("PROCESS", os.environ["JAXLR_PROCESS"]) for word in argv])
+    assert code == wanted, (argv, code)
 """
 LAUNCH = """
 import sys
@@ -111,10 +116,14 @@ def by_two(rows, tmp_path_factory):
     half = {**TRAIN, "steps": 15, "checkpoint_steps": 10}
     calls["train"] = argv("train", source_of("train", rows), parent / "train", half)
     go_on = ["resume", str(parent / "train"), "--steps", str(TRAIN["steps"])]
-    whole = [*calls.values(), go_on, argv("train", rows, parent / "killed", LONG)]
+    rows.with_name("of-0.csv").symlink_to(rows)
+    bad = [argv("fit", rows, parent / "fit", FIT)]  # is there, as the first sees
+    bad.append(argv("cv", rows.with_name("of-PROCESS.csv"), parent / "none", FIT))
+    whole = [*((words, 0) for words in (*calls.values(), go_on)), *((words, 2) for words in bad)]
+    whole.append((argv("train", rows, parent / "killed", LONG), 0))
     command = [sys.executable, "-c", LAUNCH, str(ROOT / "scripts"), PROGRAM, json.dumps(whole)]
     # To compile is what takes the time here.
-    environ = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environ = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAXLR_PROCESSES": "7"}
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=environ) as launch:
         deadline = time.monotonic() + 120
         while launch.poll() is None and time.monotonic() < deadline:
@@ -183,11 +192,16 @@ def test_as_many_processes_give_the_same_bytes_also_after_a_break(by_two):
     assert broken[:steps] == whole[:steps]
 
 
-def test_only_the_first_process_prints_and_writes(by_two):
+def test_only_the_first_process_prints_and_writes(rows, by_two):
     ours = [line for line in by_two.out.splitlines() if "[Gloo]" not in line]
     assert ours
     assert {line[:4] for line in ours} == {"[0] "}
-    assert [line for line in by_two.err.splitlines() if line.startswith("[1]")] == []
+    said = [line for line in by_two.err.splitlines() if line.startswith("[1]")]
+    missing = rows.with_name("of-1.csv")  # which only the second could say
+    assert said == [
+        f"[1] jaxlr: process 1 of 2: {missing}: no such file "
+        "(the built-in data set is called breast_cancer)"
+    ]
     assert sorted(path.name for path in by_two.folder.iterdir()) == sorted([*CONFIGS, "killed"])
 
 
@@ -211,6 +225,132 @@ def test_what_only_one_process_can_do_is_refused(rows, monkeypatch):
         open_rows(streamed, print)
     with pytest.raises(shard.HostsError, match="a sweep runs as one process"):
         run_sweep(SweepConfig())
+
+
+def test_an_error_of_one_process_ends_all_of_them_alike(by_two):
+    """The commands after it ran, so that both ended with 2, and without being aborted."""
+    said = [line for line in by_two.err.splitlines() if "exists" in line]
+    there = by_two.folder / "fit"
+    assert said == [f"[0] jaxlr: {there} exists: choose another folder (--out), or --overwrite it"]
+
+
+def test_the_others_get_no_metrics_and_no_checkpoints(tmp_path, monkeypatch):
+    files = ("config.toml", "run.json", "metrics.jsonl", ".lock", "checkpoints/2/state/d")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name * 9)
+    sent = []
+    monkeypatch.setattr(shard, "host_count", lambda: 2)
+    monkeypatch.setattr(shard, "from_first", lambda data: sent.append(data) or data)
+    with own_folder(tmp_path, begun=True) as folder:
+        assert folder == tmp_path
+    assert sum(map(len, sent)) < 400
+    received = iter(sent)
+    monkeypatch.setattr(shard, "host_index", lambda: 1)
+    monkeypatch.setattr(shard, "from_first", lambda data: next(received))
+    with own_folder(tmp_path / "elsewhere", begun=True) as folder:
+        found = {path.name: path.read_text() for path in folder.iterdir()}
+    assert found == {name: name * 9 for name in files[:2]}
+
+
+GONE = (
+    "UNKNOWN: Gloo AllGather failed: [pair.cc:547] Connection closed by peer [127.0.0.1]:10960",
+    "UNKNOWN: Gloo context initialization failed: UNAVAILABLE: Socket closed",
+    "INTERNAL: NCCL operation ncclGroupEnd() failed: remote process exited or there was a network "
+    "error. Last NCCL warning(error) log entry (may be unrelated) 'socketProgress: Connection "
+    "closed by remote peer'",
+    "UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):\n1",
+    "UNAVAILABLE: Failed to send RPC to coordination service. Either the leader task was preempted",
+    "DEADLINE_EXCEEDED: Barrier timed out. Id: Shutdown",
+)
+OWN = (
+    "RESOURCE_EXHAUSTED: Out of memory allocating 281474976710656 bytes.",
+    "RESOURCE_EXHAUSTED: Gloo all-reduce failed: out of memory",
+    "INTERNAL: NCCL operation ncclCommInitRank failed: unhandled cuda error. Last NCCL "
+    "warning(error) log entry (may be unrelated) 'Failed to CUDA calloc async 608 bytes'",
+    "INVALID_ARGUMENT: Executable expected parameter 0 of size 8 but got buffer of size 4",
+    "INTERNAL: CUDA error: an illegal memory access was encountered",
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        *((jax.errors.JaxRuntimeError(text), True) for text in GONE),
+        *((jax.errors.JaxRuntimeError(text), False) for text in OWN),
+        (ValueError(GONE[0]), True),
+        (ValueError("could not broadcast input array"), False),
+        (DataError("Gloo.csv: no such file"), False),
+        (ZeroDivisionError("Gloo"), False),
+    ],
+)
+def test_an_error_of_the_own_is_told_from_the_end_of_another(error, expected):
+    assert shard.is_of_another(error) == expected
+
+
+def in_both(works, exchanged):
+    """What `together` makes of work that two processes do, here two threads."""
+    meeting, given, me = threading.Barrier(2, timeout=20), [None, None], threading.local()
+
+    def exchange(v):
+        given[me.index] = np.asarray(v)
+        meeting.wait()
+        both = np.stack(given)
+        exchanged.append(both.nbytes)
+        meeting.wait()
+        return both
+
+    def run(index):
+        me.index = index
+        try:
+            with shard.together():
+                return works[index]()
+        except Exception as error:
+            return error
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        for module, name in itertools.product(("hosts", "errors"), ("exchange", "host_count")):
+            found = exchange if name == "exchange" else lambda: 2
+            patch.setattr(f"jaxlr.shard.{module}.{name}", found)
+        patch.setattr("jaxlr.shard.errors.host_index", lambda: me.index)
+        return list(pool.map(run, (0, 1)))
+
+
+def fails(error):
+    raise error
+
+
+def test_together_hands_an_error_round_wherever_the_others_are():
+    exchanged = []
+    found = in_both([lambda: shard.gather(3).tolist(), lambda: shard.gather(4).tolist()], exchanged)
+    assert (found, len(exchanged)) == ([[3, 4]] * 2, 2 * 3)  # before the gather, it, at the end
+
+    ours = DataError("rows.csv: no such file")
+    for other in (lambda: shard.gather(1), lambda: None):  # at a gather, at the end
+        for own in (0, 1):
+            works = [other, other]
+            works[own] = lambda: fails(ours)
+            found = in_both(works, exchanged)
+            assert found[own] is ours
+            told = found[1 - own]
+            assert isinstance(told, shard.ElsewhereError)
+            assert str(told) == f"process {own} of 2: {ours}"
+            assert told.kinds[:2] == ["DataError", "ValueError"]
+            assert all(map(shard.is_met_by_all, found))
+
+
+def test_together_lets_the_first_of_several_errors_speak():
+    works = [lambda: fails(DataError("ours")), lambda: fails(OSError("theirs"))]
+    first, second = in_both(works, [])
+    assert str(first) == "ours"
+    assert (second.process, str(second)) == (0, "process 0 of 2: ours")
+
+
+def test_together_does_not_wait_for_the_dead():
+    gone, exchanged = jax.errors.JaxRuntimeError(GONE[0]), []
+    found = in_both([lambda: fails(gone)] * 2, exchanged)
+    assert (found, exchanged) == ([gone] * 2, [])
+    assert not shard.is_met_by_all(gone)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_what_a_loop_loses_is_known_of_every_number():
     with jax.enable_x64(True):
         ones = [jnp.ones(10_000)]
         lost = condition_of_steps(gradient, decay, (0,), Point(ones, ones, ones), DRAWN)
-    per_step = np.asarray(lost["gradient"][0]) / 0.9**100 / 100  # 1 for a product, 1 for its constant
+    per_step = np.asarray(lost["gradient"][0]) / 0.9**100 / 100  # a product, and its constant
     assert 0.2 < per_step.min() < 2 < per_step.max() < 2.6
 
 

@@ -19,12 +19,20 @@ from jaxlr.cli.show import print_code, print_error
 from jaxlr.cli.sweep import SweepCommand
 from jaxlr.cli.train import Resume, Train
 from jaxlr.data import DataError
+from jaxlr.extras import MissingExtraError
 from jaxlr.run import GradientCheckError, RunFolderError
-from jaxlr.shard import HostsError
+from jaxlr.shard import ElsewhereError, HostsError
 
 _CONFIGURED = {"train": Train, "sweep": SweepCommand, "fit": Fit, "cv": Cv}
 _ON_HOSTS = (Train, Resume, Fit, Cv)
-_KNOWN = (StartError, HostsError, DataError, RunFolderError, GradientCheckError)
+_CODES: dict[type[Exception], int] = {
+    StartError: 2,
+    HostsError: 2,
+    DataError: 2,
+    RunFolderError: 2,
+    MissingExtraError: 2,
+    GradientCheckError: 1,
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -67,12 +75,12 @@ def run(argv: Sequence[str]) -> int:
     if start.is_one_of_several and not isinstance(command, _ON_HOSTS):
         print_error(f"jaxlr {argv[0]} runs as one process: start it without --processes, once")
         return 2
-    return on_hosts(carry_out, _known, start)
+    return on_hosts(carry_out, _code_of, start, goes_on=isinstance(command, (Train, Resume)))
 
 
-def _known(error: Exception) -> int | None:
-    """Print an error that needs no traceback, and return its exit code."""
-    if not isinstance(error, _KNOWN):
-        return None
-    print_error(str(error))
-    return 1 if isinstance(error, GradientCheckError) else 2
+def _code_of(error: BaseException) -> int | None:
+    """Return the exit code of an error that needs no traceback, here or in another process."""
+    if isinstance(error, ElsewhereError):
+        codes = {**_CODES, OSError: 2}
+        return next((code for kind, code in codes.items() if kind.__name__ in error.kinds), 1)
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)

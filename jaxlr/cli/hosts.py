@@ -17,24 +17,32 @@ from jaxlr.cli.devices import Start
 from jaxlr.cli.show import print_error
 from jaxlr.cli.start import start_jax
 
-_NETWORKS = ("Gloo", "NCCL")
 _MOMENT_SECONDS = 1.0
 
 
-def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], start: Start) -> int:
+def on_hosts(
+    run: Callable[[], int],
+    code_of: Callable[[BaseException], int | None],
+    start: Start,
+    *,
+    goes_on: bool,
+) -> int:
     """Start JAX, and run a command; of several processes the first prints.
 
-    Where an error ends it on one of them, that one says so, ends at once, and brings the others
-    down.
+    An error that `shard.together` has handed round ends all of them alike, and the first that met
+    it says so. Where another ends one of them, that one says so, ends at once, and brings the
+    others down.
 
     Parameters
     ----------
     run : callable
         The command; returns its exit code.
-    known : callable
-        Prints an error that needs no traceback, and returns its exit code; None for others.
+    code_of : callable
+        Returns the exit code of an error that needs no traceback; None for others.
     start : Start
         As the command was started.
+    goes_on : bool
+        Whether `jaxlr resume` takes up what the command has left.
     """
     try:
         start_jax(start)
@@ -44,39 +52,38 @@ def on_hosts(run: Callable[[], int], known: Callable[[Exception], int | None], s
         with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
             return run()
     except BaseException as error:
-        code = known(error) if isinstance(error, Exception) else None
-        if not jax.distributed.is_initialized():
-            if code is None:
-                raise
-            return code
-        _leave(_told(error, start) if code is None else code)
+        code, is_joined = code_of(error), jax.distributed.is_initialized()
+        if code is not None and not isinstance(error, shard.ElsewhereError):
+            first = not is_joined or shard.host_index() == 0
+            print_error(str(error) if first else f"{_me()}: {error}")
+        if is_joined and not shard.is_met_by_all(error):
+            _leave(_told(error, start, goes_on=goes_on) if code is None else code)
+        if code is None:
+            raise
+        return code
 
 
-def _told(error: BaseException, start: Start) -> int:
+def _me() -> str:
+    return f"process {shard.host_index()} of {shard.host_count()}"
+
+
+def _told(error: BaseException, start: Start, *, goes_on: bool) -> int:
     """Say what ended this process, and return its exit code."""
-    me = f"process {shard.host_index()} of {shard.host_count()}"
     if isinstance(error, KeyboardInterrupt):
-        print_error(f"{me}: interrupted")
+        print_error(f"{_me()}: interrupted")
         return 130
-    if not _is_of_another(error):
+    if not shard.is_of_another(error):
         traceback.print_exception(error)
-        print_error(f"{me}: ended by the error above, and brings the others down")
+        print_error(f"{_me()}: ended by the error above, and brings the others down")
         return 1
     reason = str(error).strip().partition("\n")[0]
+    go_on = ". Then go on by: jaxlr resume RUN, with as many processes or others" if goes_on else ""
     print_error(
-        f"{me}: another process has ended or cannot be reached ({reason}). Waiting up to "
-        f"{start.heartbeat} s for the coordinator, process 0, to say which. A training goes on by: "
-        "jaxlr resume RUN, with as many processes or others"
+        f"{_me()}: another process has ended or cannot be reached ({reason}). Waiting up to "
+        f"{start.heartbeat} s for the coordinator, process 0, to say which{go_on}"
     )
     time.sleep(start.heartbeat + 1)  # JAX aborts this process meanwhile, with the others' names
     return 1
-
-
-def _is_of_another(error: BaseException) -> bool:
-    """Whether it says that another process is gone: JAX has two types for that."""
-    return isinstance(error, jax.errors.JaxRuntimeError) or (
-        isinstance(error, ValueError) and any(name in str(error) for name in _NETWORKS)
-    )
 
 
 def _leave(code: int) -> NoReturn:

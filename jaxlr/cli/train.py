@@ -54,23 +54,26 @@ class Resume:
 
     def run(self) -> int:
         """Train on; 1 if the loss diverged, 130 or 143 if it was interrupted."""
-        if is_sweep(Path(self.run_folder)):
-            if self.steps is not None:
-                raise RunFolderError(
-                    f"{self.run_folder} holds a sweep, whose members keep their number of steps: "
-                    "leave out --steps"
-                )
-            return sweep.resume(Path(self.run_folder))
-        steps = self.steps
-        if steps is None:  # the folder need be there for the first process only, which shows steps
-            shown = shard.host_index() == 0
-            steps = getattr(RunConfig.load(self.run_folder), "steps", 1) if shown else 1
+        with shard.together():
+            steps = self.steps or 1
+            if shard.host_index() == 0:  # the others, which show nothing, need not have the folder
+                if is_sweep(Path(self.run_folder)):
+                    return self._resume_sweep()
+                steps = self.steps or getattr(RunConfig.load(self.run_folder), "steps", 1)
         with TrainingProgress(steps) as progress:
             run = resume_training(
                 self.run_folder, steps=self.steps, tell=progress.tell, callback=progress
             )
         code = _end(run, progress)
         return 0 if progress.first is None else code  # it was over already, however it ended
+
+    def _resume_sweep(self) -> int:
+        if self.steps is not None:
+            raise RunFolderError(
+                f"{self.run_folder} holds a sweep, whose members keep their number of steps: "
+                "leave out --steps"
+            )
+        return sweep.resume(Path(self.run_folder))
 
 
 def _end(run: Run, progress: TrainingProgress) -> int:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,6 +162,30 @@ class Checkpoints:
     def _clear_unfinished(self) -> None:
         for path in self.folder.glob(_UNFINISHED):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def checkpoint_of_first(found: Checkpoint | None, like: Checkpoint) -> Checkpoint | None:
+    """Hand what the first of several processes found to the others, who have no folder of it."""
+    if shard.host_count() == 1:
+        return found
+    packed = b"" if found is None else _pack(found)
+    packed = shard.from_first(packed)
+    return _unpack(packed, like) if packed else None
+
+
+def _pack(checkpoint: Checkpoint) -> bytes:
+    facts = checkpoint._asdict()
+    del facts["state"], facts["key"]
+    file = BytesIO()
+    np.savez(file, allow_pickle=False, facts=json.dumps(facts), **_arrays(checkpoint))
+    return file.getvalue()
+
+
+def _unpack(packed: bytes, like: Checkpoint) -> Checkpoint:
+    arrays = dict(np.load(BytesIO(packed), allow_pickle=False))
+    facts = json.loads(str(arrays.pop("facts")))
+    where = "the checkpoint of process 0"
+    return _with_arrays(Checkpoint(like.state, like.key, **facts), arrays, where)
 
 
 def _arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:

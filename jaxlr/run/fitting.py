@@ -95,11 +95,12 @@ def run_cv(config: CvConfig, *, tell: Tell = lambda line: None) -> Run:
     """
     config, target = settle(config)
     with jax.enable_x64(config.dtype == "float64"):
-        rows = load_rows(config, tell, why="cross-validation keeps all rows in memory")
-        parts = prepare(rows, config, tell)
-        m = parts.sizes()["train"]
-        if config.folds > m:
-            raise DataError(f"{parts.train.name}: {m} rows are fewer than {config.folds} folds")
+        with shard.together():
+            rows = load_rows(config, tell, why="cross-validation keeps all rows in memory")
+            parts = prepare(rows, config, tell)
+            m = parts.sizes()["train"]
+            if config.folds > m:
+                raise DataError(f"{parts.train.name}: {m} rows are fewer than {config.folds} folds")
         X, y, s, folds = rows_in_folds(parts.train, config)
         found = cross_validate(
             X,

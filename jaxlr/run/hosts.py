@@ -14,8 +14,10 @@ from jaxlr import data, shard
 from jaxlr.data import DataError, Dataset
 from jaxlr.run.config import RunConfig
 from jaxlr.run.fingerprint import Digests, fingerprint
-from jaxlr.run.folder import RunFolderError
+from jaxlr.run.folder import CONFIG, MODEL, ORIGIN, SUMMARY, RunFolderError
 from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
+
+_SENT = (CONFIG, ORIGIN, SUMMARY, MODEL)
 
 
 class OwnRows(NamedTuple):
@@ -115,23 +117,24 @@ def own_folder(target: Path, *, begun: bool = False) -> Iterator[Path]:
     """Give the folder for this process to write: the run folder to the first, else one that goes.
 
     So every process does the same, and nothing that only the first would do can hold up the
-    others. Where the run has ``begun``, the others get what is in its folder.
+    others. Where the run has ``begun``, the others get what its folder says of it; not its metrics
+    and checkpoints, which only the first reads.
     """
     if shard.host_count() == 1:
         yield target
         return
-    there = json.loads(shard.from_first(json.dumps(str(target)).encode()))
-    files = _read_files(target) if begun and shard.host_index() == 0 else {}
-    files = _unpack(shard.from_first(_pack(files)))
+    with shard.together():
+        there = json.loads(shard.from_first(json.dumps(str(target)).encode()))
+        files = _read_files(target) if begun and shard.host_index() == 0 else {}
+        files = _unpack(shard.from_first(_pack(files)))
     if shard.host_index() == 0:
         yield Path(there)
         return
     with tempfile.TemporaryDirectory(prefix="jaxlr-") as scratch:
         own = Path(scratch) / Path(there).name
         for name, content in files.items():
-            path = own / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            own.mkdir(exist_ok=True)
+            (own / name).write_bytes(content)
         yield own
 
 
@@ -141,15 +144,8 @@ def agree(value: bool) -> bool:
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
-    if not folder.is_dir():
-        return {}
     try:
-        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        return {
-            str(path.relative_to(folder)): path.read_bytes()
-            for path in paths
-            if path.name != ".lock" and "tensorboard" not in path.parts
-        }
+        return {name: (folder / name).read_bytes() for name in _SENT if (folder / name).is_file()}
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be read: {error.strerror}") from error
 

@@ -157,7 +157,8 @@ def prepare(
     validation_fraction: float = 0.0,
 ) -> Parts:
     """Part the rows, telling how many go where."""
-    parts = make_parts(rows, config, validation_fraction=validation_fraction)
+    with shard.together():
+        parts = make_parts(rows, config, validation_fraction=validation_fraction)
     tell_split(parts.sizes(), tell)
     return parts
 

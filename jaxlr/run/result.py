@@ -26,8 +26,9 @@ class Run(NamedTuple):
 def settle(config: Config) -> tuple[Config, Path]:
     """Find the folder to write, and refuse it now rather than after the work."""
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if shard.host_index() == 0:
-        folder.check_free(target, overwrite=config.overwrite)
+    with shard.together():
+        if shard.host_index() == 0:
+            folder.check_free(target, overwrite=config.overwrite)
     return located(config), target
 
 
@@ -51,7 +52,7 @@ def write(
         folder.METRICS: metrics,
         folder.SUMMARY: to_json(summary, indent=2) + "\n",
     }
-    with own_folder(target) as own:
+    with shard.together(), own_folder(target) as own:
         folder.write(own, files, overwrite=config.overwrite)
     return Run(target, model, summary)
 

@@ -1,13 +1,15 @@
 """A training run that goes on after a break."""
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jaxlr import shard
 from jaxlr.run import folder
-from jaxlr.run.checkpoint import Checkpoint, Checkpoints
+from jaxlr.run.checkpoint import Checkpoint, Checkpoints, checkpoint_of_first
 from jaxlr.run.config import RunConfig, TrainConfig
 from jaxlr.run.fingerprint import difference
 from jaxlr.run.folder import CONFIG, ORIGIN, SUMMARY, RunFolderError, read_json
@@ -65,24 +67,22 @@ def resume_training(
     >>> first.summary["status"], rest.summary["status"], rest.summary["steps"]
     ('interrupted', 'steps_done', 20)
     """
-    with own_folder(Path(run), begun=True) as target:
-        return _resume(target, steps, tell, callback)
-
-
-def _resume(target: Path, steps: int | None, tell: Tell, callback: Callback | None) -> Run:
-    config = _config_of(target, steps)
-    with folder.held(target):
-        ended = _ended(target, config)
+    with own_folder(Path(run), begun=True) as target, ExitStack() as stack:
+        with shard.together():
+            config = _config_of(target, steps)
+            stack.enter_context(folder.held(target))
+            ended = _ended(target, config)
         if ended is not None:
             tell(f"{target}: {ended.summary['why']}: there is nothing to do")
             return ended
-        _origin(target)  # what is wrong with it is said before the rows are read
-        with jax.enable_x64(config.dtype == "float64"):
+        stack.enter_context(jax.enable_x64(config.dtype == "float64"))
+        with shard.together():
+            _origin(target)  # what is wrong with it is said before the rows are read
             task = prepare_training(config, tell)
             check_origin(target, config.data, task.origin(), tell)
             start = _start(target, task, tell)
             reopen(target, config)
-            return carry_out(task, target, start, callback)
+        return carry_out(task, target, start, callback)
 
 
 def _config_of(target: Path, steps: int | None) -> TrainConfig:
@@ -150,11 +150,14 @@ def check_origin(target: Path, source: str, now: dict[str, Any], tell: Tell) -> 
 
 
 def _start(target: Path, task: Task, tell: Tell) -> Checkpoint:
-    checkpoints = Checkpoints(target)
-    try:
-        found = checkpoints.newest(task.pattern(), tell)
-    finally:
-        checkpoints.close()
+    pattern, found = task.pattern(), None
+    if shard.host_index() == 0:
+        checkpoints = Checkpoints(target)
+        try:
+            found = checkpoints.newest(pattern, tell)
+        finally:
+            checkpoints.close()
+    found = checkpoint_of_first(found, pattern)
     if found is None:
         tell("no checkpoint: training begins anew")
         return task.beginning()

@@ -26,7 +26,8 @@ def open_rows(config: RunConfig, tell: Tell, *, whole: str | None = None) -> Dat
         If the data cannot be used.
     """
     if shard.host_count() > 1:
-        own = load_own(config)
+        with shard.together():
+            own = load_own(config)
         tell(describe(own))
         return own
     limit = config.limit()

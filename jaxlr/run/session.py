@@ -90,6 +90,11 @@ class Task(NamedTuple):
 
 def prepare_training(config: TrainConfig, tell: Tell) -> Task:
     """Load the rows and have the gradient judged on some of them."""
+    with shard.together():
+        return _prepared(config, tell)
+
+
+def _prepared(config: TrainConfig, tell: Tell) -> Task:
     require_orbax()
     if config.tensorboard:
         require_tensorboard()
@@ -130,13 +135,14 @@ def carry_out(task: Task, folder: Path, begin: Checkpoint, callback: Callback | 
             stack.callback(events.close)
         go_on = stack.enter_context(_on_rows(task, begin.key))
         begin = _with_first_validation(begin, go_on)
-        metrics = Metrics(
-            folder / METRICS,
-            step=begin.state.step,
-            size=begin.metrics_size,
-            validation_loss=begin.validation_loss,
-            events=events,
-        )
+        with shard.together():
+            metrics = Metrics(
+                folder / METRICS,
+                step=begin.state.step,
+                size=begin.metrics_size,
+                validation_loss=begin.validation_loss,
+                events=events,
+            )
         keeper = Keeper(config, metrics, checkpoints, begin, callback)
         params, outcome = _outcome(lambda: go_on(begin.state, config.steps, keeper), keeper)
         metrics.close()
@@ -146,7 +152,8 @@ def carry_out(task: Task, folder: Path, begin: Checkpoint, callback: Callback | 
         "gradient_check": task.gradient_check,
         **facts(params, task.parts, task.devices),
     }
-    return finish(folder, task.parts.model(params, config), summary)
+    with shard.together():
+        return finish(folder, task.parts.model(params, config), summary)
 
 
 @contextmanager

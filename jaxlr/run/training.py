@@ -1,7 +1,10 @@
 """One training run from config to run folder, at once or after a break."""
 
+from contextlib import ExitStack
+
 import jax
 
+from jaxlr import shard
 from jaxlr.run import folder
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.hosts import own_folder
@@ -75,7 +78,8 @@ def run_training(
     config = config.resolved()
     with jax.enable_x64(config.dtype == "float64"):
         task = prepare_training(config, tell)
-        with own_folder(target) as own:
-            begin(own, config, task.origin())
-            with folder.held(own):
-                return carry_out(task, own, task.beginning(), callback)
+        with own_folder(target) as own, ExitStack() as stack:
+            with shard.together():
+                begin(own, config, task.origin())
+                stack.enter_context(folder.held(own))
+            return carry_out(task, own, task.beginning(), callback)

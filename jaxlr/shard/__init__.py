@@ -1,5 +1,7 @@
 """Devices and hosts: rows split over a mesh or over threads, parameters replicated, sums of all."""
 
+from jaxlr.shard.errors import ElsewhereError, is_met_by_all, is_of_another, together
+from jaxlr.shard.hostrows import is_elsewhere, join_rows, on_host, own_rows, placed_like
 from jaxlr.shard.hosts import (
     HEARTBEAT_SECONDS,
     HostsError,
@@ -11,12 +13,7 @@ from jaxlr.shard.hosts import (
     host_count,
     host_index,
     host_share,
-    is_elsewhere,
     join,
-    join_rows,
-    on_host,
-    own_rows,
-    placed_like,
     start_hosts,
 )
 from jaxlr.shard.memory import aligned_empty, put
@@ -26,6 +23,7 @@ from jaxlr.shard.threads import cores, in_threads
 
 __all__ = [
     "HEARTBEAT_SECONDS",
+    "ElsewhereError",
     "HostsError",
     "add_up",
     "aligned_empty",
@@ -39,6 +37,8 @@ __all__ = [
     "host_share",
     "in_threads",
     "is_elsewhere",
+    "is_met_by_all",
+    "is_of_another",
     "join",
     "join_rows",
     "mesh_of",
@@ -50,4 +50,5 @@ __all__ = [
     "split_rows",
     "start_hosts",
     "sum_over_devices",
+    "together",
 ]

@@ -8,21 +8,20 @@ Every function here but `host_count` and `host_index` waits for all processes to
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-from jaxlr.shard.mesh import ROWS
 
 HEARTBEAT_SECONDS = 30
 _START_SECONDS = 120
 _END_SECONDS = 30
 _HOSTS = "hosts"
 _PIECE = 1 << 22  # bytes of each process that are on the devices at once
+BEFORE_GATHER: ContextVar[Callable[[], None] | None] = ContextVar("BEFORE_GATHER", default=None)
 
 
 class HostsError(RuntimeError):
@@ -113,14 +112,17 @@ def gather(v: Any) -> np.ndarray:
     v = np.asarray(v)
     if host_count() == 1:
         return v[None]
-    # As bytes, for JAX may have no float64; filled up to a power of two, to compile less.
-    own = np.zeros((1, 1 << max(6, (v.nbytes - 1).bit_length())), np.uint8)
-    own[0, : v.nbytes] = np.frombuffer(v.tobytes(), np.uint8)
-    mesh = _mesh_of_hosts()
-    split = NamedSharding(mesh, PartitionSpec(_HOSTS))
-    parts = jax.make_array_from_process_local_data(split, own, (host_count(), own.size))
-    found = np.asarray(_everywhere(mesh)(parts))[:, : v.nbytes].tobytes()
-    return np.frombuffer(found, v.dtype).reshape(host_count(), *v.shape)
+    look = BEFORE_GATHER.get()
+    if look is not None:
+        look()
+    return exchange(v)
+
+
+def exchange(v: Any) -> np.ndarray:
+    """Do what `gather` does, whatever is to come before it."""
+    v = np.asarray(v)
+    found = np.asarray(_everywhere(_mesh_of_hosts())(_side_by_side(v.tobytes(), v.nbytes)))
+    return np.frombuffer(found[:, : v.nbytes].tobytes(), v.dtype).reshape(host_count(), *v.shape)
 
 
 def join(v: np.ndarray) -> np.ndarray:
@@ -147,8 +149,19 @@ def add_up(v: Any) -> np.ndarray:
 
 
 def from_first(data: bytes) -> bytes:
-    """Return what process 0 has; the others' ``data`` is not looked at."""
-    return gather_bytes(data if host_index() == 0 else b"")[0]
+    """Return what process 0 has; the others' ``data`` is not looked at.
+
+    The others add zeros to it, a piece at a time.
+    """
+    if host_count() == 1:
+        return data
+    size, mesh, mine = int(gather(len(data))[0]), _mesh_of_hosts(), host_index() == 0
+    pieces = []
+    for at in range(0, size, _PIECE):
+        m = min(_PIECE, size - at)
+        own = _side_by_side(data[at : at + m] if mine else b"", m)
+        pieces.append(np.asarray(_summed(mesh)(own))[:m].tobytes())
+    return b"".join(pieces)
 
 
 def gather_bytes(data: bytes) -> list[bytes]:
@@ -171,73 +184,20 @@ def devices_of_hosts(each: int) -> list[Any]:
     return [device for index in sorted(of) for device in of[index][:each]]
 
 
-def join_rows(
-    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, devices: Sequence[Any]
-) -> tuple[Array, Array, Array | None]:
-    """Make one array of the rows that the processes have, split over devices as by `split_rows`.
-
-    Parameters
-    ----------
-    X, y, sample_weight
-        Rows of this process: (m, d), (m,) and (m,) or None.
-    devices : sequence of jax.Device
-        As `devices_of_hosts` returns them.
-
-    Returns
-    -------
-    X, y, sample_weight : Array
-        Of all rows, process by process. Where a process has fewer than fill its devices, rows
-        of zeros with weight 0 follow its own.
-    """
-    sizes, each = gather(len(y)), len(devices) // host_count()
-    size = -(-int(sizes.max()) // each) * each
-    if sample_weight is None and (sizes < size).any():
-        sample_weight = np.ones(len(y), y.dtype)
-    sharding = NamedSharding(Mesh(np.array(devices), (ROWS,)), PartitionSpec(ROWS))
-
-    def put(v: np.ndarray) -> Array:
-        if len(v) < size:
-            v = np.pad(v, [(0, size - len(v))] + [(0, 0)] * (v.ndim - 1))
-        whole = (size * host_count(), *v.shape[1:])
-        return jax.make_array_from_process_local_data(sharding, v, whole)
-
-    return put(X), put(y), None if sample_weight is None else put(sample_weight)
-
-
-def is_elsewhere(v: Any) -> bool:
-    """Whether an array has rows on other processes, which this one cannot read."""
-    return isinstance(v, Array) and not (v.is_fully_addressable or v.is_fully_replicated)
-
-
-def own_rows(v: Any) -> np.ndarray:
-    """Return the rows that this process has, as a NumPy array."""
-    if not is_elsewhere(v):
-        return np.asarray(v)
-    pieces = sorted(v.addressable_shards, key=lambda piece: piece.index[0].start or 0)
-    return np.concatenate([np.asarray(piece.data) for piece in pieces])
-
-
-def on_host(v: Any, index: Any = None) -> np.ndarray:
-    """Return an array as a NumPy array, its rows ``index`` or all, those of other processes too."""
-    if not is_elsewhere(v):
-        return np.asarray(v if index is None else v[index])
-    if index is None:
-        return join(own_rows(v))
-    return np.asarray(_rows_everywhere(v.sharding.mesh)(v, np.asarray(index)))
-
-
-def placed_like(v: np.ndarray, X: Array) -> Array:
-    """Split an array, which all processes have whole, over devices as X is."""
-    if not is_elsewhere(X):
-        return jax.numpy.asarray(v)
-    sharding: Any = X.sharding
-    split = NamedSharding(sharding.mesh, PartitionSpec(ROWS))
-    return jax.make_array_from_callback(v.shape, split, lambda part: v[part])
-
-
 @functools.cache
 def _mesh_of_hosts() -> Mesh:
     return Mesh(np.array(devices_of_hosts(1)), (_HOSTS,))
+
+
+def _side_by_side(own: bytes, size: int) -> Any:
+    """Make an array (processes, size or more) of bytes, of which each process has its own row.
+
+    Bytes, for JAX may have no float64; filled up to a power of two, to compile less.
+    """
+    row = np.zeros((1, 1 << max(6, (size - 1).bit_length())), np.uint8)
+    row[0, : len(own)] = np.frombuffer(own, np.uint8)
+    split = NamedSharding(_mesh_of_hosts(), PartitionSpec(_HOSTS))
+    return jax.make_array_from_process_local_data(split, row, (host_count(), row.size))
 
 
 @functools.cache
@@ -246,5 +206,6 @@ def _everywhere(mesh: Mesh) -> Any:
 
 
 @functools.cache
-def _rows_everywhere(mesh: Mesh) -> Any:
-    return jax.jit(lambda v, index: v[index], out_shardings=NamedSharding(mesh, PartitionSpec()))
+def _summed(mesh: Mesh) -> Any:
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(lambda v: v.sum(axis=0, dtype=v.dtype), out_shardings=everywhere)
