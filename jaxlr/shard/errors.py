@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlr.shard.hosts import BEFORE_GATHER, HostsError, exchange, host_count, host_index
 
-_MET_BY_ALL = "all processes know of this error, and end with it"
+_MET_BY_ALL = "all others know of this error, and end with it"
 _OF_ANOTHER = re.compile(
     r"gloo|nccl|coordination service|heartbeat|barrier|socket closed|broken pipe|by peer|"
     r"connection (closed|reset|refused|timed out)|failed to connect",
@@ -69,7 +69,7 @@ def together() -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, ElsewhereError) and not is_of_another(error):
             _listen(_told(error))
-            error.add_note(_MET_BY_ALL)
+            error.add_note(f"process {host_index()} of {host_count()}: {_MET_BY_ALL}")
         raise
     else:
         _listen()
@@ -80,7 +80,7 @@ def together() -> Iterator[None]:
 def is_met_by_all(error: BaseException) -> bool:
     """Whether `together` has handed the error round, so that all processes end alike."""
     notes = getattr(error, "__notes__", ())
-    return isinstance(error, ElsewhereError) or _MET_BY_ALL in notes
+    return isinstance(error, ElsewhereError) or any(_MET_BY_ALL in note for note in notes)
 
 
 def is_of_another(error: BaseException) -> bool:
