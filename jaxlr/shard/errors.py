@@ -47,10 +47,10 @@ def together() -> Iterator[None]:
     """Do work that any process alone may fail at: all of them do it, or none.
 
     Where some fail, the first of them raises its own error at the end of the work, and all others
-    `ElsewhereError`, no later than at their next `gather` or at that end. Between them there may
-    be `gather` and what is made of it (`join`, `add_up`, `from_first`), but no other sum of all.
-    That costs 64 bytes of each process more at each of them. An error that says that another
-    process is gone is not handed round.
+    `ElsewhereError`, at their next `gather` or at that end. The work may wait for the others by
+    `gather` and what is made of it (`join`, `add_up`, `from_first`), and in no other way. Each
+    process then sends 64 bytes more at each `gather`. An error that says that another process is
+    gone is not handed round.
 
     Examples
     --------
