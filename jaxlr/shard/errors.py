@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlr.shard.hosts import BEFORE_GATHER, HostsError, exchange, host_count, host_index
 
-_MET_BY_ALL = "all processes know of this error, and end with it"
+_MET_BY_ALL = "all others know of this error, and end with it"
 _OF_ANOTHER = re.compile(
     r"gloo|nccl|coordination service|heartbeat|barrier|socket closed|broken pipe|by peer|"
     r"connection (closed|reset|refused|timed out)|failed to connect",
@@ -47,10 +47,10 @@ def together() -> Iterator[None]:
     """Do work that any process alone may fail at: all of them do it, or none.
 
     Where some fail, the first of them raises its own error at the end of the work, and all others
-    `ElsewhereError`, no later than at their next `gather` or at that end. Between them there may
-    be `gather` and what is made of it (`join`, `add_up`, `from_first`), but no other sum of all.
-    That costs 64 bytes of each process more at each of them. An error that says that another
-    process is gone is not handed round.
+    `ElsewhereError`, at their next `gather` or at that end. The work may wait for the others by
+    `gather` and what is made of it (`join`, `add_up`, `from_first`), and in no other way. Each
+    process then sends 64 bytes more at each `gather`. An error that says that another process is
+    gone is not handed round.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def together() -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, ElsewhereError) and not is_of_another(error):
             _listen(_told(error))
-            error.add_note(_MET_BY_ALL)
+            error.add_note(f"process {host_index()} of {host_count()}: {_MET_BY_ALL}")
         raise
     else:
         _listen()
@@ -80,7 +80,7 @@ def together() -> Iterator[None]:
 def is_met_by_all(error: BaseException) -> bool:
     """Whether `together` has handed the error round, so that all processes end alike."""
     notes = getattr(error, "__notes__", ())
-    return isinstance(error, ElsewhereError) or _MET_BY_ALL in notes
+    return isinstance(error, ElsewhereError) or any(_MET_BY_ALL in note for note in notes)
 
 
 def is_of_another(error: BaseException) -> bool:
