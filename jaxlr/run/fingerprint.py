@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxlr import shard
@@ -68,6 +69,20 @@ class Digests:
             found, rows = b"".join(shard.gather_bytes(found)), int(shard.add_up(rows))
         total = hashlib.sha256(repr((tuple(features), tuple(labels))).encode() + found)
         return {"rows": rows, "columns": len(features), "sha256": total.hexdigest()}
+
+
+def origin_of(data: dict[str, Any], devices: Sequence[Any]) -> dict[str, Any]:
+    """Return what a run must have in common with itself to give the same bits after a break.
+
+    ``data`` is the `fingerprint` of its rows.
+    """
+    return {
+        "data": data,
+        "devices": len(devices),
+        "processes": shard.host_count(),
+        "device": devices[0].device_kind,
+        "jax": jax.__version__,
+    }
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

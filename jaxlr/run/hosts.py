@@ -15,7 +15,7 @@ from jaxlr.data import DataError, Dataset
 from jaxlr.run.config import RunConfig
 from jaxlr.run.fingerprint import Digests, fingerprint
 from jaxlr.run.folder import CONFIG, MODEL, ORIGIN, SUMMARY, RunFolderError
-from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
+from jaxlr.run.memory import STREAM_MEMORY, in_words, row_bytes
 
 _SENT = (CONFIG, ORIGIN, SUMMARY, MODEL)
 
@@ -103,7 +103,7 @@ def _look(stream: data.Stream) -> tuple[np.ndarray, np.ndarray | None, dict[str,
 def _check_memory(stream: data.Stream, config: RunConfig) -> None:
     """Refuse rows of which a share does not fit into the memory of the process with the least."""
     limit = int(shard.gather(config.limit()).min())
-    needed = -(-stream.n // shard.host_count()) * (stream.d + 2) * VALUE_BYTES
+    needed = row_bytes(-(-stream.n // shard.host_count()), stream.d)
     if needed > limit:
         raise DataError(
             f"{stream.path}: several processes keep their rows in memory, and a share of these "

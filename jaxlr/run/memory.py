@@ -39,6 +39,17 @@ def to_bytes(memory: str | int) -> int:
     return int(size)
 
 
+def row_bytes(rows: int, columns: int) -> int:
+    """Return what rows take in memory, with their labels and weights.
+
+    Examples
+    --------
+    >>> row_bytes(10, 3)
+    800
+    """
+    return rows * (columns + 2) * VALUE_BYTES
+
+
 def in_words(size: int) -> str:
     """Write a number of bytes with a unit.
 

@@ -6,7 +6,7 @@ from jaxlr import data, shard
 from jaxlr.data import DataError, Dataset, Stream
 from jaxlr.run.config import RunConfig
 from jaxlr.run.hosts import load_own
-from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words
+from jaxlr.run.memory import STREAM_MEMORY, VALUE_BYTES, in_words, row_bytes
 from jaxlr.run.parts import Tell, describe
 
 
@@ -37,7 +37,7 @@ def open_rows(config: RunConfig, tell: Tell, *, whole: str | None = None) -> Dat
         if whole and not _may_fit(config, limit):
             raise _too_large(config, limit, whole)
         stream = data.open_stream(config.data, dtype=np.float64, memory=memory // 2, **settings)
-        needed = stream.n * (stream.d + 2) * VALUE_BYTES
+        needed = row_bytes(stream.n, stream.d)
         if needed > limit and whole:
             raise _too_large(config, limit, whole)
         if needed > limit:
@@ -74,7 +74,7 @@ def _too_large(config: RunConfig, limit: int, why: str) -> DataError:
 def _may_fit(config: RunConfig, limit: int) -> bool:
     """Whether the rows fit as far as is known before they are read."""
     n, k = data.least_size(config.data, **config.columns_settings())
-    return bool(limit) and n * (k + 2) * VALUE_BYTES <= limit
+    return bool(limit) and row_bytes(n, k) <= limit
 
 
 def _fits_surely(config: RunConfig, limit: int) -> bool:

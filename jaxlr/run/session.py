@@ -18,7 +18,7 @@ from jaxlr.run.checkpoint import Checkpoint, Checkpoints, require_orbax
 from jaxlr.run.config import TrainConfig
 from jaxlr.run.crosscheck import check_gradient_at, odd_point
 from jaxlr.run.events import Events, require_tensorboard
-from jaxlr.run.fingerprint import fingerprint
+from jaxlr.run.fingerprint import fingerprint, origin_of
 from jaxlr.run.folder import EVENTS, METRICS
 from jaxlr.run.hosts import OwnRows
 from jaxlr.run.keeper import Callback, Keeper
@@ -64,13 +64,7 @@ class Task(NamedTuple):
 
     def origin(self) -> dict[str, Any]:
         """Return what a run must have in common with itself to give the same bits after a break."""
-        return {
-            "data": self.fingerprint,
-            "devices": len(self.devices),
-            "processes": shard.host_count(),
-            "device": self.devices[0].device_kind,
-            "jax": jax.__version__,
-        }
+        return origin_of(self.fingerprint, self.devices)
 
     def beginning(self) -> Checkpoint:
         """Return what there is before the first step."""

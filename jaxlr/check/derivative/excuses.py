@@ -42,7 +42,7 @@ class Excuses:
     ) -> None:
         self.programs, self.tolerance = programs, tolerance
         self._quantity, self._place = quantity, place
-        self._steps: dict[int, Found] = {}
+        self._steps: dict[Program, Found] = {}
 
     def of(self, made: Comparison, dtype: str) -> Comparison:
         """Return a comparison that allows more, or knows no truth, where something is off."""
@@ -54,10 +54,9 @@ class Excuses:
 
     def steps(self, program: Program) -> Found:
         """Return what rounding in the steps of a program does here."""
-        key = id(program)
-        if key not in self._steps:
-            self._steps[key] = program.steps(self._quantity, *self._at)
-        return self._steps[key]
+        if program not in self._steps:
+            self._steps[program] = program.steps(self._quantity, *self._at)
+        return self._steps[program]
 
     def _by_error(self, made: Comparison, dtype: str) -> Comparison:
         """Allow a few times the error of the reference in the type: of a value, and far out."""

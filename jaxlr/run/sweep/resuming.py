@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jax
 
-from jaxlr import shard
 from jaxlr.run.folder import RunFolderError, held
 from jaxlr.run.parts import Tell
 from jaxlr.run.resuming import check_origin
@@ -14,7 +13,7 @@ from jaxlr.run.sweep.groups import Group
 from jaxlr.run.sweep.outcome import Outcome, Sweep
 from jaxlr.run.sweep.programs import keep_programs, read_programs
 from jaxlr.run.sweep.progress import Callback
-from jaxlr.run.sweep.sweep import carry_out, prepare_sweep
+from jaxlr.run.sweep.sweep import carry_out, check_alone, prepare_sweep
 
 
 def resume_sweep(
@@ -55,8 +54,7 @@ def resume_sweep(
     >>> first.interrupted, rest.interrupted, rest.best.alpha
     (True, False, 0.1)
     """
-    if shard.host_count() > 1:
-        raise shard.HostsError("a sweep runs as one process: start it without --processes")
+    check_alone()
     target = Path(sweep)
     config = folder.settings_of(target)
     members = config.members()

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlr import core, shard
 from jaxlr.data import DataError, Dataset
-from jaxlr.run.fingerprint import fingerprint
+from jaxlr.run.fingerprint import fingerprint, origin_of
 from jaxlr.run.folder import held
 from jaxlr.run.parts import Parts, Tell, devices_for, place, prepare
 from jaxlr.run.result import located
@@ -75,8 +75,7 @@ def run_sweep(
     >>> sweep.best.alpha
     0.1
     """
-    if shard.host_count() > 1:
-        raise shard.HostsError("a sweep runs as one process: start it without --processes")
+    check_alone()
     target = config.folder(datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder.check_free(target, overwrite=config.overwrite)
     config = located(config).with_memory()  # a training of the best must part the rows alike
@@ -88,6 +87,12 @@ def run_sweep(
             return carry_out(task, target, {}, callback)
 
 
+def check_alone() -> None:
+    """Raise HostsError where this is one of several processes."""
+    if shard.host_count() > 1:
+        raise shard.HostsError("a sweep runs as one process: start it without --processes")
+
+
 class Task(NamedTuple):
     """A sweep, ready for its first program."""
 
@@ -97,13 +102,7 @@ class Task(NamedTuple):
 
     def origin(self) -> dict[str, Any]:
         """Return what a sweep must have in common with itself to give the same bits again."""
-        return {
-            "data": fingerprint(self.prepared.rows),
-            "devices": len(jax.devices()),
-            "processes": 1,
-            "device": jax.devices()[0].device_kind,
-            "jax": jax.__version__,
-        }
+        return origin_of(fingerprint(self.prepared.rows), jax.devices())
 
 
 def prepare_sweep(config: SweepConfig, tell: Tell) -> Task:
