@@ -1,7 +1,7 @@
 """One example: against 50 digits, against the course, and in every floating-point type."""
 
 import functools
-import inspect
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -229,5 +229,6 @@ def test_lists_are_taken_as_arrays(dtype):
 
 
 def test_core_holds_no_transform():
-    source = inspect.getsource(core)
+    source = "".join(path.read_text() for path in Path(core.__file__).parent.glob("*.py"))
+    assert "def forward(" in source
     assert not [name for name in ("vmap(", "jit(", "scan(", "grad(") if name in source]

@@ -160,5 +160,5 @@ def _product_sums(params_and_v: tuple[Params, Params], rows: Rows) -> _ProductSu
     along = jax.vmap(core.linear, (None, 0))(v, rows.X)  # x_i . v, the intercept's 1 included
     s = jnp.ones_like(along) if rows.s is None else rows.s.astype(along.dtype)
     bend = s * jax.vmap(core.curvature)(cache) * along
-    Hw = jnp.dot(bend, cache.x, precision=lax.Precision.HIGHEST)
+    Hw = jnp.dot(bend, rows.X.astype(bend.dtype), precision=lax.Precision.HIGHEST)
     return _ProductSums(s.sum(), Params(Hw, bend.sum()))

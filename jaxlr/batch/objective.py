@@ -212,7 +212,7 @@ def _gradient_sums(params: Params, rows: Rows) -> Sums:
         s = s.astype(L.dtype)
         L, dz = s * L, s * dz
     # Row by row this is core.backward; summed over the rows, x_i dz_i is one product.
-    dw = jnp.dot(dz, cache.x, precision=lax.Precision.HIGHEST)
+    dw = jnp.dot(dz, X.astype(dz.dtype), precision=lax.Precision.HIGHEST)
     return Sums(_total_weight(L, s), L.sum(), Params(dw, dz.sum()))
 
 
