@@ -2,6 +2,7 @@
 
 from jaxlr.batch.blocks import Part, map_models
 from jaxlr.batch.checks import (
+    CLASSES,
     FEATURES,
     LABELS,
     WEIGHTS,
@@ -47,6 +48,7 @@ from jaxlr.batch.objective import (
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
+    "CLASSES",
     "FEATURES",
     "LABELS",
     "WEIGHTS",
