@@ -44,6 +44,13 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
+from jaxlr.batch.optimality import (
+    Optimality,
+    dual_sums,
+    optimality_and_curvature,
+    optimality_sums,
+    take_columns,
+)
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -54,6 +61,7 @@ __all__ = [
     "GradientSums",
     "Models",
     "Moment",
+    "Optimality",
     "Part",
     "RowBlock",
     "Rows",
@@ -68,6 +76,7 @@ __all__ = [
     "compiled_mean_loss",
     "curvature_sums",
     "curvature_sums_apart",
+    "dual_sums",
     "fault",
     "first_false",
     "gradient_and_curvature",
@@ -81,6 +90,8 @@ __all__ = [
     "mean_loss",
     "moment_sums",
     "objective",
+    "optimality_and_curvature",
+    "optimality_sums",
     "penalised",
     "probabilities",
     "scores",
@@ -88,4 +99,5 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sums_of_rows",
+    "take_columns",
 ]
