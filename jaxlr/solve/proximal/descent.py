@@ -114,7 +114,10 @@ class Descent:
         penalty = penalty.at(work.coordinates)
         wide = self.loss.narrow == np.float64 or self.loss.bends_along
         u = self.u[work.coordinates]
-        look = self._read(u, wide) if here is None else here._replace(g=here.g[work.coordinates])
+        if here is None or (here.H is None and work.loss.bends_along):
+            look = self._read(u, wide)
+        else:
+            look = here._replace(g=here.g[work.coordinates])
         first, matrices = self.steps, 0
         while not look.one_label and self.steps < last:
             size = penalty.violation(u, look.g).max(initial=0)

@@ -36,10 +36,17 @@ def check_method(method: str, *, has_l1: bool) -> None:
 def begin(rows: Rows, init: Params | None, settings: Settings) -> Descent:
     """Measure the rows, and stand at the optimum of the intercept alone, or where init says."""
     scaling, reads = measure_exactly(rows, intercept=settings.intercept)
-    descent = Descent(Loss(rows, scaling, reads), start(init, 1, scaling, rows)[0])
+    descent = Descent(Loss(_alike(rows), scaling, reads), start(init, 1, scaling, rows)[0])
     if init is None:
         descent.find_intercept(0.1 * settings.tol, settings.max_steps)
     return descent
+
+
+def _alike(rows: Rows) -> Rows:
+    """Labels and weights of one type, whatever they were: all problems of a size compile once."""
+    y = jnp.asarray(rows.y, jnp.float64)
+    s = jnp.ones_like(y) if rows.s is None else jnp.asarray(rows.s, jnp.float64)
+    return rows._replace(y=y, s=s)
 
 
 def minimise(
@@ -66,7 +73,7 @@ def minimise_each(
     K = len(l1)
     w, b = np.zeros((K, objective.d)), np.zeros(K)
     certificates: dict[int, Certificate] = {}
-    for alike in _alike(objective, K):
+    for alike in _groups(objective, K):
         rows, descent = _rows_of(objective, alike[0]), None
         for k in sorted(alike, key=lambda k: -l1[k]):
             if descent is None or init is not None:
@@ -78,7 +85,7 @@ def minimise_each(
     return w, b, [certificates[k] for k in range(K)]
 
 
-def _alike(objective: Objective, K: int) -> list[list[int]]:
+def _groups(objective: Objective, K: int) -> list[list[int]]:
     """Numbers of the models that see the same labels and weights, together."""
     groups: dict[Any, list[int]] = {}
     for k in range(K):

@@ -17,6 +17,8 @@ from jaxlr.solve.proximal.penalty import Penalty
 from jaxlr.solve.result import Certificate, host_params
 from jaxlr.solve.rows import check_not_traced, check_settings, take_rows
 
+_ROUNDING = 1e-14  # of a gradient per standard deviation
+
 
 @dataclass(frozen=True)
 class Path:
@@ -150,10 +152,10 @@ def _largest(descent: Descent, l1_ratio: float) -> float:
     here, loss = descent.look(), descent.loss
     if here.one_label:
         raise ValueError("all rows have the same label: there is nothing to fit. Add other rows")
-    largest = np.max(abs(here.g[: loss.d]) * loss.scaling.scale[0], initial=0)
-    if not largest > 0:
+    slopes = abs(here.g[: loss.d])
+    if not slopes.max(initial=0) > _ROUNDING:
         raise ValueError("no feature says anything of y: each is constant, or X has no columns")
-    return float(largest / l1_ratio)
+    return float(np.max(slopes * loss.scaling.scale[0]) / l1_ratio)
 
 
 def _check(l1_ratio: float, n: int, smallest: float) -> None:
