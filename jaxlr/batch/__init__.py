@@ -45,6 +45,13 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
+from jaxlr.batch.optimality import (
+    Optimality,
+    dual_sums,
+    optimality_and_curvature,
+    optimality_sums,
+    take_columns,
+)
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -56,6 +63,7 @@ __all__ = [
     "GradientSums",
     "Models",
     "Moment",
+    "Optimality",
     "Part",
     "RowBlock",
     "Rows",
@@ -70,6 +78,7 @@ __all__ = [
     "compiled_mean_loss",
     "curvature_sums",
     "curvature_sums_apart",
+    "dual_sums",
     "fault",
     "first_false",
     "gradient_and_curvature",
@@ -83,6 +92,8 @@ __all__ = [
     "mean_loss",
     "moment_sums",
     "objective",
+    "optimality_and_curvature",
+    "optimality_sums",
     "penalised",
     "probabilities",
     "scores",
@@ -90,4 +101,5 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sums_of_rows",
+    "take_columns",
 ]

@@ -2,6 +2,7 @@
 
 from jaxlr.solve.fit import fit
 from jaxlr.solve.many import Fits, fit_many
+from jaxlr.solve.proximal import Path, path
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
 from jaxlr.solve.rows import check_settings
@@ -16,6 +17,7 @@ __all__ = [
     "FitHistory",
     "FitStatus",
     "Fits",
+    "Path",
     "RowBlock",
     "RowStream",
     "Score",
@@ -26,4 +28,5 @@ __all__ = [
     "fit",
     "fit_many",
     "fit_stream",
+    "path",
 ]
