@@ -68,9 +68,12 @@ class Descent:
             self._note(here, penalty, size)
             if not size > tol or not np.isfinite(size) or here.one_label:
                 return
-            if self.stuck or self.steps >= last:
+            if self.steps >= last:
                 return
-            self._choose(penalty, here)
+            same = self._choose(penalty, here, violation)
+            if self.stuck and same:
+                return
+            self.stuck = False
             violation[self.set.coordinates] = 0
             self._descend(penalty, max(tol, 0.1 * violation.max(initial=0)), last)
 
@@ -95,18 +98,21 @@ class Descent:
         J = here.loss + penalty.of_place(self.u)
         self.turns.append(Turn(self.steps, self.reads, float(J), float(size), 1.0))
 
-    def _choose(self, penalty: Penalty, here: Look) -> None:
-        """Let in the columns that have a coefficient, or whose gradient is near their l1."""
+    def _choose(self, penalty: Penalty, here: Look, violation: np.ndarray) -> bool:
+        """Let in the columns that have a coefficient, or whose gradient is near their l1.
+
+        Those that break their condition most come first. Returns whether none had to come in.
+        """
         d, u = self.loss.d, self.u
-        g = here.g + penalty.l2 * u
-        score = abs(g[:d]) / penalty.l1[:d]
+        near, broken = abs(here.g[:d]) / penalty.l1[:d], violation[:d]
         active = u[:d] != 0
-        score[active] += score.max()
-        count = np.sum(active | (score > _LIKELY))
-        count = min(count, max(_AT_FIRST, 4 * active.sum()))
-        order = np.argsort(-score, kind="stable")
-        if not self.set.holds(order[:count]):
-            self.set = WorkingSet.of_best(self.loss, order, int(count))
+        count = int(np.sum(active | (near > _LIKELY)))
+        count = min(count, max(_AT_FIRST, 4 * int(active.sum())))
+        order = np.lexsort((-near, -broken, ~active))
+        same = self.set.holds(order[:count])
+        if not same:
+            self.set = WorkingSet.of_best(self.loss, order, count)
+        return same
 
     def _descend(self, penalty: Penalty, tol: float, last: int) -> None:
         """Minimise over the working set."""

@@ -119,7 +119,7 @@ def path(
     >>> y = X[:, 0] - X[:, 1] + rng.logistic(size=200) > 0
     >>> path = jaxlr.path(X, y, n=4, smallest=0.03)
     >>> print(path.penalties.round(3), path.nonzeros, bool(path))
-    [0.173 0.054 0.017 0.005] [0 2 4 5] True
+    [0.189 0.059 0.018 0.006] [0 2 5 5] True
     """
     check_not_traced(X=X, y=y, sample_weight=sample_weight, offset=offset)
     check_settings(tol, max_steps)
