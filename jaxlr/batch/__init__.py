@@ -44,6 +44,13 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
+from jaxlr.batch.sparse import SparseX, is_sparse
+from jaxlr.batch.sparse.sums import (
+    sparse_curvature_sums,
+    sparse_gradient_sums,
+    sparse_moment_sums,
+    sparse_side_sums,
+)
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -57,6 +64,7 @@ __all__ = [
     "Part",
     "RowBlock",
     "Rows",
+    "SparseX",
     "Sums",
     "View",
     "check_data",
@@ -75,6 +83,7 @@ __all__ = [
     "gradient_sums_apart",
     "hessian",
     "hessian_product",
+    "is_sparse",
     "loss",
     "loss_and_grads",
     "map_models",
@@ -87,5 +96,9 @@ __all__ = [
     "scores_of_rows",
     "side_sums",
     "side_sums_apart",
+    "sparse_curvature_sums",
+    "sparse_gradient_sums",
+    "sparse_moment_sums",
+    "sparse_side_sums",
     "sums_of_rows",
 ]

@@ -1,11 +1,13 @@
 """`fit`: one model, to the optimum, with a certificate."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
-from jaxlr.batch import View
+from jaxlr.batch import SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
@@ -20,10 +22,11 @@ from jaxlr.solve.rows import (
     take_penalties,
     take_rows,
 )
+from jaxlr.solve.sparse import SparseObjective
 
 
 def fit(
-    X: ArrayLike,
+    X: Any,
     y: ArrayLike,
     *,
     l2: float = 0.0,
@@ -96,10 +99,11 @@ def fit(
     check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
     check_settings(tol, max_steps, method)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset)
+        rows = take_rows(X, y, sample_weight, offset, sparse=True)
         scaling, typical, reads = measure(rows, intercept=fit_intercept)
         mesh, penalty = shard.mesh_of(rows.X), take_penalties(l2, 1)
-        objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
+        over = SparseObjective if isinstance(rows.X, SparseX) else Objective
+        objective = over(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)
 
 
@@ -115,13 +119,13 @@ def minimise(
     """Take the one model of an objective to its optimum, and certify it."""
     scaling, rows = objective.scaling, objective.rows
     u = start(init, 1, scaling, rows)
-    chosen = choose_method(method, u.shape[1])
+    chosen = choose_method(method, u.shape[1], sampled=objective.sampled)
     state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None)
     if init is not None and state.stuck.any():  # from where no way leads down
         u = start(None, 1, scaling, rows)
         state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
     if not np.isfinite(state.J).all():
-        batch.check_features(rows.X)  # says where X is not finite
+        batch.check_features(rows.X, sparse=True)  # says where X is not finite
     certificate = certify(objective, state, chosen, tol, clock)[0]
     w, b = scaling.to_raw(state.u)
     history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))

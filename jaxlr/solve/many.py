@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows, View
+from jaxlr.batch import Rows, SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
@@ -29,6 +29,7 @@ from jaxlr.solve.rows import (
 )
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.segments import Segments
+from jaxlr.solve.sparse import SparseObjective
 
 _BYTES_AT_A_TIME = 1 << 28  # of matrices and memory, for the models that are solved together
 
@@ -147,13 +148,13 @@ def fit_many(
         w, b = np.zeros((K, d)), np.zeros(K)
         certificates: dict[int, Certificate] = {}
         for objective, models in problems:
-            chosen = choose_method(method, objective.scaling.size)
+            chosen = choose_method(method, objective.scaling.size, sampled=objective.sampled)
             u = start(_part(init, models), len(models), objective.scaling, objective.rows)
             state = solve(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
             if not np.isfinite(state.J).all() and not apart:
-                batch.check_features(objective.rows.X)  # says where X is not finite
+                batch.check_features(objective.rows.X, sparse=True)  # says where X is not finite
             w[models], b[models] = objective.scaling.to_raw(state.u)
             found = certify(objective, state, chosen, tol, clock)
             certificates |= dict(zip(models.tolist(), found, strict=True))
@@ -196,11 +197,12 @@ def _shared(X: ArrayLike, asked: _Asked, *, intercept: bool) -> list[_Problem]:
     scaling, typical, reads = measure(rows, intercept=intercept)
     l2, mesh = take_penalties(asked.l2, K), shard.mesh_of(rows.X)
     size = _together(scaling.size)
+    over = SparseObjective if isinstance(rows.X, SparseX) else Objective
 
     def of_models(models: np.ndarray) -> _Problem:
         part = jax.tree.map(lambda v: v[models], view)
         penalties = l2[models]
-        objective = Objective(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
+        objective = over(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
         return _Problem(objective, models)
 
     return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]

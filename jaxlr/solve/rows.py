@@ -36,10 +36,15 @@ def check_not_traced(**arguments: Any) -> None:
 
 
 def take_rows(
-    X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
+    X: Any,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    offset: ArrayLike | None,
+    *,
+    sparse: bool = False,
 ) -> Rows:
     """Check one data set, and put it on the device; whether X is finite, the solver will see."""
-    X, y, s = batch.check_data(X, y, sample_weight, finite=False)
+    X, y, s = batch.check_data(X, y, sample_weight, finite=False, sparse=sparse)
     if offset is not None:
         offset = jnp.asarray(offset)
         if offset.shape != (len(X),):
@@ -58,7 +63,7 @@ def take_many_rows(
     classes: ArrayLike | None,
 ) -> Rows:
     """Check one data set for many models; labels and weights may have a column for each."""
-    rows = take_rows(X, np.zeros(np.shape(X)[:1], bool), None, offset)
+    rows = take_rows(X, np.zeros(np.shape(X)[:1], bool), None, offset, sparse=True)
     y = shard.on_host(y)
     if classes is None:
         _check_columns("y", y, rows.X, (y >= 0) & (y <= 1), batch.LABELS)
