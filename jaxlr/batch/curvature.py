@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
@@ -60,6 +61,7 @@ def hessian(
     Examples
     --------
     >>> import jax.numpy as jnp
+import numpy as np
     >>> print(hessian(core.zeros(1), jnp.array([[2.0], [-2.0]])))  # a (1 - a) = 1/4
     [[1.   0.  ]
      [0.   0.25]]
@@ -99,6 +101,7 @@ def hessian_product(
     Examples
     --------
     >>> import jax.numpy as jnp
+import numpy as np
     >>> v = Params(jnp.array([3.0]), jnp.array(4.0))
     >>> Hv = hessian_product(core.zeros(1), v, jnp.array([[2.0], [-2.0]]))
     >>> print(Hv.w, Hv.b)
@@ -114,7 +117,7 @@ def hessian_product(
 def _checked(
     params: Params, X: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Params, Array, Array | None]:
-    no_label = jnp.zeros(len(jnp.asarray(X)), jnp.bool_)  # which is class 0, too
+    no_label = jnp.zeros(np.shape(X)[:1], jnp.bool_)  # which is class 0, too
     params, X, _, s = check_rows(params, X, no_label, sample_weight)
     return params, X, s
 

@@ -94,6 +94,8 @@ def take_data_sets(
     X: Sequence[ArrayLike], y: Sequence[ArrayLike], sample_weight: Sequence[ArrayLike] | None
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Check K data sets; rows X (n_k, d), labels and weights (n_k,) of each, on the host."""
+    if any(map(batch.is_sparse, X)):
+        raise ValueError("X is sparse: data sets of their own must be dense, pass X.toarray()")
     for name, v in (("y", y), ("sample_weight", sample_weight)):
         if v is not None and len(v) != len(X):
             raise ValueError(f"X has {len(X)} data sets, but {name} has {len(v)}")

@@ -93,13 +93,16 @@ def _lines(X: Any, *, in_order: bool) -> Lines:
     first, stop, count = _cut(X.indptr[:-1].astype(np.int64), length, CHUNK)
     at = np.arange(len(first), dtype=np.int32)
     if not in_order and len(first):
-        order = np.argsort(X.indices[(first + stop) // 2], kind="stable")
+        order = np.argsort(X.indices[(first + stop) // 2])
         first, stop, at[order] = first[order], stop[order], at.copy()
     chunks = _filled_up(len(first) + 1)  # the last is empty: what it sums to is 0
     value = shard.aligned_empty((CHUNK, chunks), X.data.dtype)
     place = shard.aligned_empty((CHUNK, chunks), np.int32)
-    lanes = enumerate(zip(value, place, strict=True))
-    shard.in_threads([partial(_fill_lane, X, first + j, stop, *lane) for j, lane in lanes])
+    short = np.flatnonzero(stop - first < CHUNK)  # the last of a line
+    sizes = (stop - first)[short]
+    fills = [(X.data, value), (X.indices, place)]
+    lanes = [(source, lane, j) for source, whole in fills for j, lane in enumerate(whole)]
+    shard.in_threads([partial(_fill_lane, *lane, first, short, sizes) for lane in lanes])
     end, levels = _levels(at, count, chunks - 1)
     return Lines(jax.device_put(value), jax.device_put(place), end, levels)
 
@@ -115,15 +118,19 @@ def _cut(
 
 
 def _fill_lane(
-    X: Any, entry: np.ndarray, stop: np.ndarray, value: np.ndarray, place: np.ndarray
+    source: np.ndarray,
+    lane: np.ndarray,
+    j: int,
+    first: np.ndarray,
+    short: np.ndarray,
+    sizes: np.ndarray,
 ) -> None:
-    """Fill one lane of all chunks with their j-th entry, where they have as many."""
-    m = len(entry)
-    for lane, source in ((value, X.data), (place, X.indices)):
-        lane[m:] = 0
-        if m:
-            lane[:m] = np.take(source, entry, mode="clip")
-            lane[:m][entry >= stop] = 0
+    """Fill one lane of all chunks with their j-th entries; those ``short`` may have fewer."""
+    m = len(first)
+    if m:
+        lane[:m] = np.take(source, first + j, mode="clip")
+        lane[short[sizes <= j]] = 0
+    lane[m:] = 0
 
 
 def _levels(at: np.ndarray, count: np.ndarray, zero: int) -> tuple[Array, tuple[Level, ...]]:

@@ -51,7 +51,7 @@ def sparse_curvature_sums(models: Models, rows: Rows, *, of: Moment = "loss") ->
 
     def column(j: Array) -> Array:
         x = product(X.rows, jnp.zeros(X.shape[1], terms.bend.dtype).at[j].set(1))
-        return times_x(X, terms.bend * x)
+        return times_x(X, terms.bend * x[None])
 
     ww = jnp.moveaxis(lax.map(column, jnp.arange(X.shape[1])), 0, 1)
     return CurvatureSums(total(terms.s), total(terms.bend), times_x(X, terms.bend), ww)
