@@ -2,6 +2,7 @@
 
 from jaxlr.batch.blocks import Part, map_models
 from jaxlr.batch.checks import (
+    CLASSES,
     FEATURES,
     LABELS,
     WEIGHTS,
@@ -54,6 +55,7 @@ from jaxlr.batch.sparse.sums import (
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
+    "CLASSES",
     "FEATURES",
     "LABELS",
     "WEIGHTS",

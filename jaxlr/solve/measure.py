@@ -28,7 +28,7 @@ class Measured(NamedTuple):
     reads: float
 
 
-def measure(rows: Rows, *, intercept: bool) -> Measured:
+def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Measured:
     """Measure the scales of the features: on a few rows, or on all where few do not show them.
 
     Few rows do not show a column that differs from its mean in a few rows only, a label or a
@@ -36,7 +36,8 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
     """
     if isinstance(rows.X, SparseX):
         scaling, _ = from_moments(moments(rows), np.zeros(rows.X.shape[1]), intercept=intercept)
-        return Measured(checked(scaling), typical=False, reads=1.0)
+        scaling = checked(scaling)._replace(n_classes=n_classes)
+        return Measured(scaling, typical=False, reads=1.0)
     few = draw(len(rows.X), ROWS_MEASURED).numbers
     X = shard.on_host(rows.X, few).astype(np.float64)
     weight = np.ones(len(X))
@@ -45,7 +46,7 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
         weight = s if s.any() else weight
     if few is None:
         scaling = Scaling.of(X[None], weight[None], intercept=intercept)
-        return Measured(checked(scaling), typical=True, reads=1.0)
+        return Measured(checked(scaling)._replace(n_classes=n_classes), typical=True, reads=1.0)
     scaling, seen = look(X, weight, intercept=intercept)
     constant = seen == 0
     reads, spread = len(X) / len(rows.X), _is_spread(rows.s)
@@ -54,7 +55,7 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
         reads += 1
     typical = bool((constant | (seen >= ROWS_SEEN)).all())
     typical = typical and spread and _has_labels(rows.y)
-    return Measured(checked(scaling), typical, reads)
+    return Measured(checked(scaling)._replace(n_classes=n_classes), typical, reads)
 
 
 def look(X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> tuple[Scaling, np.ndarray]:

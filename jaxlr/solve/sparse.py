@@ -37,6 +37,11 @@ class SparseObjective(Objective):
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
     ) -> Any:
+        if self.scaling.n_classes is not None:
+            raise ValueError(
+                "X is sparse and there are several classes: their Newton matrix is not supported. "
+                "Use method='lbfgs', or pass X.toarray()"
+            )
         sums = partial(batch.sparse_curvature_sums, of=of)
         s, bb, wb, ww = self._in_turn(sums, u, lanes, np.float64)
         H: Any = _standardized(ww, wb, bb, *(v[0] for v in self.scaling[:2]))
