@@ -109,7 +109,7 @@ def reference(X, y, l2, s, offset, intercept):
 def test_a_fit_is_where_newton_s_method_arrives(form, l2, weighted, intercept):
     X, y = problem()
     rng = np.random.default_rng(3)
-    s, offset = (rng.random((2, N)) if weighted else np.array([np.ones(N), np.zeros(N)]))
+    s, offset = rng.random((2, N)) if weighted else np.array([np.ones(N), np.zeros(N)])
     fit = jaxlr.fit(
         X.asformat(form), y, l2=l2, sample_weight=s, offset=offset,
         fit_intercept=intercept, tol=1e-12,
@@ -343,3 +343,14 @@ def test_sparse_sums_lower_for_accelerators(sums):
     accelerators = ("cuda", "rocm", "tpu")
     exported = jax.export.export(jax.jit(run), platforms=accelerators)(jnp.zeros(D))
     assert exported.platforms == accelerators
+
+
+def test_a_softmax_is_that_of_the_dense_matrix():
+    X, _ = problem()
+    y = np.random.default_rng(5).integers(0, 3, N)
+    fits = [jaxlr.fit(v, y, n_classes=3, l2=0.01, tol=1e-11) for v in (X, X.toarray())]
+    assert fits[0], fits[0].certificate.describe()
+    np.testing.assert_allclose(fits[0].params.w, fits[1].params.w, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(fits[0].params.b, fits[1].params.b, rtol=1e-6, atol=1e-9)
+    with pytest.raises(ValueError, match="sparse and there are several classes"):
+        fits[0].covariance()

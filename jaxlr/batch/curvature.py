@@ -61,7 +61,6 @@ def hessian(
     Examples
     --------
     >>> import jax.numpy as jnp
-import numpy as np
     >>> print(hessian(core.zeros(1), jnp.array([[2.0], [-2.0]])))  # a (1 - a) = 1/4
     [[1.   0.  ]
      [0.   0.25]]
@@ -101,7 +100,6 @@ def hessian_product(
     Examples
     --------
     >>> import jax.numpy as jnp
-import numpy as np
     >>> v = Params(jnp.array([3.0]), jnp.array(4.0))
     >>> Hv = hessian_product(core.zeros(1), v, jnp.array([[2.0], [-2.0]]))
     >>> print(Hv.w, Hv.b)
