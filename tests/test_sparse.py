@@ -292,7 +292,7 @@ def test_bad_input_is_named(message):
 
 def test_what_is_too_large_for_float32_is_told():
     X = sparse.csr_array(np.array([[0.0, 1e39]]))
-    with pytest.raises(ValueError, match="in row 0, column 1.*too large for float32"):
+    with pytest.raises(ValueError, match=r"in row 0, column 1.*too large for float32"):
         jaxlr.probabilities(jaxlr.zeros(2), X)
 
 
