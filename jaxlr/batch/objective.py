@@ -22,7 +22,7 @@ from jax.typing import ArrayLike
 from jaxlr import core, shard
 from jaxlr.batch.blocks import sum_over_rows
 from jaxlr.batch.checks import check_features, check_params, check_penalty, check_rows
-from jaxlr.batch.sparse import SparseX
+from jaxlr.batch.sparse import SparseX, is_sparse, take_sparse
 from jaxlr.batch.sparse.sums import sparse_probabilities, sparse_sums
 from jaxlr.core import Params
 
@@ -135,10 +135,10 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     [0.5 0.5 0.5]
     """
     params = check_params(params)
-    X = check_features(X, d=params.w.shape[-1], sparse=True)
-    if isinstance(X, SparseX):
-        return sparse_probabilities(params, X)
-    return _probabilities(params, X)
+    d = params.w.shape[-1]
+    if is_sparse(X):
+        return sparse_probabilities(params, take_sparse(X, d=d, by_columns=False))
+    return _probabilities(params, check_features(X, d=d))
 
 
 class Rows(NamedTuple):

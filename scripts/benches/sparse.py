@@ -195,8 +195,8 @@ def compare(problem: Problem, solvers: dict[str, Solver], rounds: int) -> None:
     median = {name: statistics.median(times) for name, times in seconds.items()}
     least = min(c.objective for c in chosen.values())
     print(
-        f"{rounds} interleaved rounds, warm, layout included; those without +- ran once; the best J "
-        f"is {least:.9f}"
+        f"{rounds} interleaved rounds, warm, layout included; those without +- ran once; "
+        f"the best J is {least:.9f}"
     )
     print(
         f"{'':26}{'seconds':>9}{'+-':>8}{'x jaxlr':>9}{'gradient':>10}{'J - best':>10}{'tol':>8}"

@@ -44,18 +44,22 @@ class Lines(NamedTuple):
     levels: tuple[Level, ...]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("rows", "columns"), meta_fields=())
+@partial(jax.tree_util.register_dataclass, data_fields=("rows", "columns"), meta_fields=("d",))
 @dataclass(frozen=True)
 class SparseX:
-    """Sparse features X (n, d) on a device: by ``rows``, and once more by ``columns``."""
+    """Sparse features X (n, d) on a device: by ``rows``, and once more by ``columns``.
+
+    Where X only is to be multiplied by w, ``columns`` has no line.
+    """
 
     rows: Lines
     columns: Lines
+    d: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows n and columns d."""
-        return len(self), len(self.columns.end)
+        return len(self), self.d
 
     @property
     def ndim(self) -> int:
@@ -77,13 +81,13 @@ class SparseX:
         return len(self.rows.end)
 
 
-def lay_out(X: Any) -> SparseX:
+def lay_out(X: Any, *, by_columns: bool = True) -> SparseX:
     """Lay out SciPy's CSR ``X`` (n, d), without duplicates, on the default device."""
     n, d = X.shape
-    by_column = X.tocsc()
+    by_column = X.tocsc() if by_columns else X[:0, :0].tocsc()
     columns = _lines(by_column, n)
     del by_column  # as large as X
-    return SparseX(_lines(X, d), columns)
+    return SparseX(_lines(X, d), columns, d)
 
 
 def _lines(X: Any, places: int) -> Lines:

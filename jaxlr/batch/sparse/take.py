@@ -16,17 +16,17 @@ def is_sparse(X: Any) -> bool:
     return isinstance(X, SparseX) or hasattr(X, "tocsr")
 
 
-def take_sparse(X: Any, *, d: int | None = None) -> SparseX:
+def take_sparse(X: Any, *, d: int | None = None, by_columns: bool = True) -> SparseX:
     """Check SciPy's CSR or CSC (or another format of it) and lay it out; X itself stays as it is.
 
     Duplicates are summed. float64 stays so; all else becomes float32, but integers that float32
-    cannot tell apart.
+    cannot tell apart. Without ``by_columns`` it can only be multiplied by w.
     """
     if not isinstance(X, SparseX):
         _check_shape(X)
     if d is not None and X.shape[1] != d:
         raise ValueError(f"X has {X.shape[1]} features (columns), but w has {d}")
-    return X if isinstance(X, SparseX) else lay_out(_canonical(X))
+    return X if isinstance(X, SparseX) else lay_out(_canonical(X), by_columns=by_columns)
 
 
 def _check_shape(X: Any) -> None:
