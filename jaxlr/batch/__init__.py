@@ -44,6 +44,7 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
+from jaxlr.batch.predictors import terms_at
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -88,4 +89,5 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sums_of_rows",
+    "terms_at",
 ]

@@ -1,6 +1,7 @@
 """To the optimum, with a certificate."""
 
 from jaxlr.solve.fit import fit
+from jaxlr.solve.host import HostFit, fit_on_host, suits_host
 from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
@@ -16,6 +17,7 @@ __all__ = [
     "FitHistory",
     "FitStatus",
     "Fits",
+    "HostFit",
     "RowBlock",
     "RowStream",
     "Score",
@@ -25,5 +27,7 @@ __all__ = [
     "draw_folds",
     "fit",
     "fit_many",
+    "fit_on_host",
     "fit_stream",
+    "suits_host",
 ]

@@ -1,0 +1,66 @@
+"""Loss, slope and curvature of rows whose linear predictors are known: `core` from z on.
+
+Nothing here depends on the number of features, and little on that of rows: they are taken
+in pieces of one size, so that one compiled function serves every data set.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from jaxlr import core
+
+_PIECE = 1024  # rows; more cost a small data set more than its calls do
+
+
+class Terms(NamedTuple):
+    """Of n rows: losses ``L`` (n,), slopes ``dz`` (n,) and curvatures ``d2z`` (n,).
+
+    Of K classes ``dz`` is (n, K) and ``d2z`` (n, K, K).
+    """
+
+    L: np.ndarray
+    dz: np.ndarray
+    d2z: np.ndarray
+
+
+def terms_at(z: np.ndarray, y: np.ndarray) -> Terms:
+    """Terms of n rows in the type of z, which lies in the host's memory, as does the result.
+
+    Parameters
+    ----------
+    z : ndarray, shape (n,) or (n, K)
+        Linear predictors.
+    y : ndarray, shape (n,)
+        Labels in [0, 1], or class numbers.
+
+    Examples
+    --------
+    >>> print(terms_at(np.zeros(1, np.float32), np.ones(1, np.float32)).dz)
+    [-0.5]
+    """
+    n = len(z)
+    pieces = [_terms(_fill(z[i : i + _PIECE]), _fill(y[i : i + _PIECE])) for i in range(0, n, _PIECE)]
+    if len(pieces) == 1:
+        return Terms(*(np.asarray(v)[:n] for v in pieces[0]))
+    return Terms(*(np.concatenate(v)[:n] for v in zip(*pieces, strict=True)))
+
+
+def _fill(v: np.ndarray) -> np.ndarray:
+    """Rows of a whole piece, where there are fewer."""
+    if len(v) == _PIECE:
+        return v
+    whole = np.zeros((_PIECE, *v.shape[1:]), v.dtype)
+    whole[: len(v)] = v
+    return whole
+
+
+@jax.jit
+def _terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
+    def of_row(z: Array, y: Array) -> tuple[Array, Array, Array]:
+        L, cache = core.loss_at(z, y)
+        return L, core.slope(cache), core.curvature(cache)
+
+    return jax.vmap(of_row)(z, y)

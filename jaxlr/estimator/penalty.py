@@ -1,0 +1,88 @@
+"""scikit-learn's penalty parameters, as what they mean: C and the share of L1.
+
+With weights that add up to S, scikit-learn minimises ``C sum_i s_i L_i + r ||w||_1 +
+(1 - r)/2 ||w||^2``; divided by ``C S`` that is our objective, with ``l1 = r / (C S)`` and
+``l2 = (1 - r) / (C S)``.
+"""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_DEPRECATED = (
+    "'penalty' was deprecated in version 1.8 and will be removed in 1.10 of scikit-learn. "
+    "Leave it at its default and say it with {others}: {ratio}=0 is penalty='l2', {ratio}=1 is "
+    "penalty='l1', values in between are penalty='elasticnet', and {C}=np.inf is penalty=None."
+)
+
+
+class Penalty(NamedTuple):
+    """Inverse strength C, infinite without a penalty, and the share of it that is L1."""
+
+    C: float
+    l1_ratio: float
+
+    def factors(self, total: float) -> tuple[float, float]:
+        """Return l1 and l2 of the mean loss over weights that add up to ``total``.
+
+        Examples
+        --------
+        >>> Penalty(C=0.5, l1_ratio=0.25).factors(total=100.0)
+        (0.005, 0.015)
+        """
+        strength = 1 / (self.C * total)
+        return self.l1_ratio * strength, (1 - self.l1_ratio) * strength
+
+
+def penalty_of(estimator: Any) -> Penalty:
+    """Read the penalty of a LogisticRegression, with scikit-learn's warnings."""
+    kind, ratio, C = getattr(estimator, "penalty", "deprecated"), estimator.l1_ratio, estimator.C
+    if kind == "deprecated":
+        if ratio is None:
+            warnings.warn(
+                "'l1_ratio=None' was deprecated in version 1.8 of scikit-learn and will be an "
+                "error in 1.10. Use 0 <= l1_ratio <= 1 instead.",
+                FutureWarning,
+                stacklevel=4,
+            )
+        return Penalty(C, ratio or 0.0)
+    warn_of_penalty("C and l1_ratio", "l1_ratio", "C")
+    if kind == "elasticnet" and ratio is None:
+        raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
+    if kind != "elasticnet" and ratio is not None and 0 < ratio < 1:
+        _warn(
+            "l1_ratio parameter is only used when penalty is 'elasticnet'. "
+            f"Got (penalty={kind})"
+        )
+    if (kind == "l2" and ratio != 0) or (kind == "l1" and ratio != 1):
+        _warn(
+            f"Inconsistent values: penalty={kind} with l1_ratio={ratio}. penalty is deprecated: "
+            "use l1_ratio only."
+        )
+    if kind is None:
+        if C != 1.0:
+            _warn("Setting penalty=None will ignore the C and l1_ratio parameters")
+        return Penalty(np.inf, 0.0)
+    return Penalty(C, {"l1": 1.0, "l2": 0.0}.get(kind, ratio))
+
+
+def warn_of_penalty(others: str, ratio: str, C: str) -> None:
+    """Warn that ``penalty`` is deprecated, and by which parameters to say it."""
+    message = _DEPRECATED.format(others=others, ratio=ratio, C=C)
+    warnings.warn(message, FutureWarning, stacklevel=5)
+
+
+def warn_of_jobs(n_jobs: int | None) -> None:
+    """Warn that ``n_jobs`` has no effect."""
+    if n_jobs is not None:
+        warnings.warn(
+            "'n_jobs' has no effect since 1.8 and will be removed in 1.10 of scikit-learn. You "
+            f"provided 'n_jobs={n_jobs}': leave it unspecified.",
+            FutureWarning,
+            stacklevel=4,
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)
