@@ -3,7 +3,7 @@
 from jaxlr.extras import extra
 
 with extra("sklearn"):
-
+    from jaxlr.estimator.crossvalidated import LogisticRegressionCV
     from jaxlr.estimator.logistic import LogisticRegression
 
-__all__ = ["LogisticRegression"]
+__all__ = ["LogisticRegression", "LogisticRegressionCV"]

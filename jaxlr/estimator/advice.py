@@ -38,8 +38,8 @@ def advise(certificate: Certificate, estimator: Any) -> str:
 def _separated(certificate: Certificate, features: Sequence[str] | None) -> str:
     if certificate.one_label:
         return (
-            "separated: all rows that weigh anything have the same label, so the intercept grows "
-            "without end. Add rows of the other label"
+            "separated: no row that weighs anything has one of the labels, so an intercept grows "
+            "without end. Add rows of that label, or drop it"
         )
     names = [certificate.name_of(j, features) for j in certificate.runaway[:8]]
     more = f" and {len(certificate.runaway) - 8} more" if len(certificate.runaway) > 8 else ""

@@ -27,6 +27,16 @@ class Labelled(NamedTuple):
         """Sum of the weights: what scikit-learn's C is counted in."""
         return float(len(self.codes) if self.s is None else self.s.sum())
 
+    @property
+    def y(self) -> np.ndarray:
+        """Labels (n,), as they were given."""
+        return self.classes[self.codes]
+
+    def part(self, numbers: Any) -> "Labelled":
+        """Some of the rows, by their numbers or a mask; the classes stay those of all."""
+        s = None if self.s is None else self.s[numbers]
+        return self._replace(X=self.X[numbers], codes=self.codes[numbers], s=s)
+
 
 def on_host(v: Any) -> Any:
     """Take an array of another library, through DLPack where it has no other way to NumPy.
@@ -77,10 +87,7 @@ def weigh_classes(rows: Labelled, class_weight: Any) -> Labelled:
     if class_weight is None:
         return rows
     weights = compute_class_weight(
-        class_weight,
-        classes=rows.classes,
-        y=rows.classes[rows.codes],
-        sample_weight=rows.s,
+        class_weight, classes=rows.classes, y=rows.y, sample_weight=rows.s
     )
     s = weights[rows.codes].astype(np.float64)
     return rows._replace(s=s if rows.s is None else s * rows.s)

@@ -6,6 +6,7 @@ With weights that add up to S, scikit-learn minimises ``C sum_i s_i L_i + r ||w|
 """
 
 import warnings
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,41 @@ def penalty_of(estimator: Any) -> Penalty:
     return Penalty(C, {"l1": 1.0, "l2": 0.0}.get(kind, ratio))
 
 
+def ratios_of(estimator: Any) -> tuple[list[float], bool]:
+    """Read the shares of L1 that a LogisticRegressionCV compares, and whether any were given."""
+    kind, given = getattr(estimator, "penalty", "deprecated"), estimator.l1_ratios
+    if isinstance(given, str) and given == "warn":
+        given = None
+        _warn(
+            "The default value for l1_ratios will change from None to (0.0,) in version 1.10 of "
+            "scikit-learn. To avoid this warning, set a value, e.g. l1_ratios=(0,).",
+            FutureWarning,
+        )
+    elif given is None and kind == "deprecated":
+        _warn(
+            "'l1_ratios=None' was deprecated in version 1.8 of scikit-learn and will be an error "
+            "in 1.10. Use an array-like with values in [0, 1] instead.",
+            FutureWarning,
+        )
+    if kind != "deprecated":
+        warn_of_penalty("Cs and l1_ratios", "l1_ratios", "Cs")
+        if kind != "elasticnet" and given is not None:
+            _warn(f"l1_ratios parameter is only used when penalty is 'elasticnet'. Got ({kind=})")
+    if given is None and kind != "elasticnet":
+        return [1.0 if kind == "l1" else 0.0], False
+    if given is None or len(given) == 0 or not all(_is_share(ratio) for ratio in given):
+        raise ValueError(
+            "l1_ratios must be an array-like of numbers between 0 and 1; got "
+            f"(l1_ratios={given!r})"
+        )
+    share = {"l1": 1.0, "l2": 0.0}.get(kind)
+    return [float(ratio) if share is None else share for ratio in given], True
+
+
+def _is_share(ratio: Any) -> bool:
+    return isinstance(ratio, Real) and 0 <= ratio <= 1
+
+
 def warn_of_penalty(others: str, ratio: str, C: str) -> None:
     """Warn that ``penalty`` is deprecated, and by which parameters to say it."""
     message = _DEPRECATED.format(others=others, ratio=ratio, C=C)
@@ -84,5 +120,5 @@ def warn_of_jobs(n_jobs: int | None) -> None:
         )
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=5)
+def _warn(message: str, category: type[Warning] = UserWarning) -> None:
+    warnings.warn(message, category, stacklevel=5)

@@ -1,9 +1,9 @@
 """From scikit-learn's parameters to the solver's, and back to coefficients with a certificate."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
 
 from jaxlr.core import Params
 from jaxlr.estimator.inputs import Labelled
@@ -12,7 +12,10 @@ from jaxlr.solve import Certificate, FitStatus, fit, fit_on_host, suits_host
 
 _FREE = 1e-10  # what Newton's last step reaches anyway where a problem is small
 _SMALL = 1e6  # numbers in X that are read in no time
+_ROUNDING = 1e-14  # of a gradient
 _RESOLVED = 64 * np.finfo(np.float64).eps  # nats, of which scikit-learn's lbfgs sees nothing either
+
+Found = tuple[Params, Sequence[Certificate]]
 
 
 class Settings(NamedTuple):
@@ -50,28 +53,29 @@ def solve(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None = None
 ) -> Solved:
     """Fit one model to all rows, from ``init`` (coefficients as in `Solved`) or from 0."""
-    l1, l2 = penalty.factors(rows.total)
     K = len(rows.classes)
     if init is not None and K == 2:
         init = Params(init.w[0], init.b[0])
-    found = None
-    if l1 == 0 and not issparse(rows.X) and suits_host(*rows.X.shape, K):
-        found = _on_host(rows, K, l2, settings, init)
-    if found is None:
-        found = _by_rows(rows, K, l1, l2, settings, init)
-    (w, b), certificate = found
-    certificate = judge(certificate, settings.tol)
-    return Solved(np.atleast_2d(w), np.atleast_1d(b), certificate)
+    found = _on_host(rows, penalty, settings, init)
+    (w, b), certificate = found or _by_rows(rows, penalty, settings, init)
+    return Solved(np.atleast_2d(w), np.atleast_1d(b), judge(certificate, settings.tol))
+
+
+def is_small(rows: Labelled, penalty: Penalty) -> bool:
+    """Whether the host solves this quickest."""
+    return suits_host(*rows.X.shape, len(rows.classes)) and penalty.factors(1.0)[0] == 0
 
 
 def _on_host(
-    rows: Labelled, K: int, l2: float, settings: Settings, init: Params | None
+    rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
 ) -> tuple[Params, Certificate] | None:
+    if not is_small(rows, penalty):
+        return None
     return fit_on_host(
         rows.X,
         rows.codes,
-        n_classes=K,
-        l2=l2,
+        n_classes=len(rows.classes),
+        l2=penalty.factors(rows.total)[1],
         sample_weight=rows.s,
         fit_intercept=settings.fit_intercept,
         tol=settings.goal(rows.X),
@@ -82,13 +86,13 @@ def _on_host(
 
 
 def _by_rows(
-    rows: Labelled, K: int, l1: float, l2: float, settings: Settings, init: Params | None
+    rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
 ) -> tuple[Params, Certificate]:
-    y, more = (rows.codes == 1, {}) if K == 2 else (rows.codes, {"n_classes": K})
-    if l1:
-        more["l1"] = l1
-    goal = settings.goal(rows.X)
-    while True:
+    l1, l2 = penalty.factors(rows.total)
+    y, more = labels(rows)
+    more |= {"l1": l1} if l1 else {}
+
+    def attempt(goal: float, init: Params | None) -> Found:
         found = fit(
             rows.X,
             y,
@@ -100,13 +104,39 @@ def _by_rows(
             init=init,
             **more,
         )
-        certificate = found.certificate
-        there = judge(certificate, settings.tol).converged or not certificate.converged
-        if there or goal <= 1e-14 or settings.max_iter == 0:
-            return found.params, certificate
-        # Converged per deviation of a feature, and not yet per unit: features are large numbers.
-        goal = max(0.3 * goal * settings.tol / certificate.raw_gradient, 1e-14)
-        init = found.params
+        return found.params, [found.certificate]
+
+    params, (certificate,) = tighten(attempt, rows, settings, init)
+    return params, certificate
+
+
+def labels(rows: Labelled) -> tuple[np.ndarray, dict[str, Any]]:
+    """Labels as the solver takes them, and how it is told of more than two classes."""
+    K = len(rows.classes)
+    return (rows.codes == 1, {}) if K == 2 else (rows.codes, {"n_classes": K})
+
+
+def tighten(
+    attempt: Callable[[float, Params | None], Found],
+    rows: Labelled,
+    settings: Settings,
+    init: Params | None = None,
+) -> Found:
+    """Solve, and again with a smaller goal where large features make ``tol`` a harder one.
+
+    The solver's goal is a gradient per standard deviation of a feature.
+    """
+    goal = settings.goal(rows.X)
+    while True:
+        params, certificates = attempt(goal, init)
+        loose = [
+            c.raw_gradient
+            for c in certificates
+            if c.converged and not judge(c, settings.tol).converged
+        ]
+        if not loose or goal <= _ROUNDING or settings.max_iter == 0:
+            return params, certificates
+        goal, init = max(0.3 * goal * settings.tol / max(loose), _ROUNDING), params
 
 
 def judge(certificate: Certificate, tol: float) -> Certificate:

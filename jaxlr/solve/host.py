@@ -20,7 +20,9 @@ import numpy as np
 
 from jaxlr import batch, shard
 from jaxlr.core import Params
+from jaxlr.solve.certify import STILL_MOVING_ROWS
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.design import Dense, Sparse
 from jaxlr.solve.newton import JITTER
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.scaling import Scaling
@@ -50,7 +52,7 @@ def suits_host(n: int, d: int, n_classes: int = 2) -> bool:
 
 
 def fit_on_host(
-    X: np.ndarray,
+    X: Any,
     y: np.ndarray,
     *,
     n_classes: int = 2,
@@ -66,7 +68,7 @@ def fit_on_host(
 
     Parameters
     ----------
-    X : ndarray, shape (n, d)
+    X : ndarray or sparse matrix of SciPy, shape (n, d)
         Finite features, solved in float64 whatever their type.
     y : ndarray, shape (n,)
         Class numbers.
@@ -78,8 +80,8 @@ def fit_on_host(
     Returns
     -------
     HostFit or None
-        None where the way is not plain: no finite optimum, or a matrix that is singular. `fit`
-        finds out.
+        None where the way is not plain: a matrix is singular, or some labels may be told apart
+        without error. `fit` finds out.
 
     Examples
     --------
@@ -91,52 +93,59 @@ def fit_on_host(
     with Clock() as clock, jax.enable_x64(True), jax.default_device(shard.host_device()):
         problem = _Problem.of(X, y, n_classes, l2, sample_weight, intercept=fit_intercept)
         reach = np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0)
-        tol = min(tol, raw_tol / reach)
-        if problem.lacks_a_class():
+        tol = max(min(tol, raw_tol / reach), WIDE.gradient)
+        way = _descend(problem, problem.start(init), tol, max_steps)
+        if way is None or (not way.place.separates and problem.is_moving(way.place)):
             return None
-        found = _descend(problem, problem.start(init), max(tol, WIDE.gradient), max_steps)
-        if found is None:
-            return None
-        place, steps, turns, stuck = found
-        return HostFit(problem.raw(place.U), _certify(problem, place, steps, turns, stuck, tol, clock))
+        return HostFit(problem.raw(way.place.U), _certify(problem, way, tol, clock))
 
 
 class _Place(NamedTuple):
-    """Parameters U (m, p), and there: J, gradient g (m, p), Newton's step, whether it is plain."""
+    """Parameters U (m, p), and there: J, gradient g (m, p), Newton's step.
+
+    ``separates`` says that no finite optimum exists: all rows are on the side of their label, and no
+    penalty holds the parameters back.
+    """
 
     U: np.ndarray
     J: float
     g: np.ndarray
     step: np.ndarray
-    plain: bool
+    separates: bool
+
+
+class _Way(NamedTuple):
+    """Where it ended, after how many steps and reads, and whether no step leads down from there."""
+
+    place: _Place
+    steps: int
+    reads: int
+    stuck: bool
 
 
 class _Problem(NamedTuple):
-    """Standardised rows A (n, p), labels y (n,), weights s (n,) of sum 1, penalties (p,)."""
+    """Rows, labels y (n,), weights s (n,) of sum 1, penalties (p,), and m rows of parameters."""
 
-    A: np.ndarray
+    rows: Dense | Sparse
     y: np.ndarray
     s: np.ndarray
     penalty: np.ndarray
     scaling: Scaling
-    m: int  # rows of parameters
+    m: int
 
     @classmethod
     def of(
-        cls, X: np.ndarray, y: np.ndarray, K: int, l2: float, s: np.ndarray | None, *, intercept: bool
+        cls, X: Any, y: np.ndarray, K: int, l2: float, s: np.ndarray | None, *, intercept: bool
     ) -> "_Problem":
-        s = np.full(len(X), 1 / len(X)) if s is None else s / s.sum()
-        X = np.asarray(X, np.float64)
-        scaling = Scaling.of(X[None], s[None], intercept=intercept)
-        A = scaling.standardize(X)
-        if intercept:
-            A = np.concatenate([A, np.ones((len(A), 1))], axis=1)
+        s = np.full(len(y), 1 / len(y)) if s is None else s / s.sum()
+        kind = Dense if isinstance(X, np.ndarray) else Sparse
+        rows, scaling = kind.of(X, s, intercept=intercept)
         y = y.astype(np.int32 if K > 2 else np.float64)
-        return cls(A, y, s, scaling.penalty(np.array([l2]))[0], scaling, 1 if K == 2 else K)
+        return cls(rows, y, s, scaling.penalty(np.array([l2]))[0], scaling, 1 if K == 2 else K)
 
     def start(self, init: Params | None) -> np.ndarray:
         if init is None:
-            return np.zeros((self.m, self.A.shape[1]))
+            return np.zeros((self.m, self.scaling.size))
         w = np.asarray(init.w, np.float64).reshape(self.m, -1)
         b = np.asarray(init.b, np.float64).reshape(self.m)
         U = self.scaling.from_raw(w, b)
@@ -148,21 +157,21 @@ class _Problem(NamedTuple):
 
     def look(self, U: np.ndarray) -> _Place:
         """Read the rows at U."""
-        Z = self.A @ U.T
+        Z = self.rows.predictors(U)
         terms = batch.terms_at(Z if self.m > 1 else Z[:, 0], self.y)
         dZ = self.s[:, None] * terms.dz.reshape(Z.shape)
         J = float(self.s @ terms.L + 0.5 * np.sum(self.penalty * U**2))
-        g = dZ.T @ self.A + self.penalty * U
+        g = self.rows.gradient(dZ) + self.penalty * U
         step = _newton_step(self._hessian(terms.d2z), g)
-        return _Place(U, J, g, step, self._is_plain(Z))
+        return _Place(U, J, g, step, self._separates(Z))
 
     def _hessian(self, d2z: np.ndarray) -> np.ndarray:
-        m, p = self.m, self.A.shape[1]
+        m, p = self.m, self.scaling.size
         bend = (self.s * d2z.reshape(len(d2z), -1).T).reshape(m, m, -1)
         H = np.zeros((m, p, m, p))
         for j in range(m):
             for k in range(j + 1):
-                H[j, :, k] = H[k, :, j] = (self.A * bend[j, k][:, None]).T @ self.A
+                H[j, :, k] = H[k, :, j] = self.rows.moment(bend[j, k])
         H = H.reshape(m * p, m * p)
         H[np.diag_indices(m * p)] += np.tile(self.penalty, m)
         if m > 1:  # what all classes have in common: H by itself knows nothing of it
@@ -171,19 +180,23 @@ class _Problem(NamedTuple):
         return H
 
     def lacks_a_class(self) -> bool:
-        """Whether an intercept grows without end, that of a class which no row has."""
+        """Whether no row has one of the classes, so that its intercept falls without end."""
         present = np.bincount(self.y.astype(int), self.s, max(2, self.m)) > 0
         return self.scaling.intercept and not present.all()
 
-    def _is_plain(self, Z: np.ndarray) -> bool:
-        """Whether nothing is seen that proves that there is no optimum."""
+    def is_moving(self, place: _Place) -> bool:
+        """Whether a step still moves rows far, without a penalty: labels may be told apart."""
+        reach = abs(place.step).sum(axis=1).max() * np.sqrt(len(self.y))
+        return not self.penalty.any() and reach > STILL_MOVING_ROWS and not self.lacks_a_class()
+
+    def _separates(self, Z: np.ndarray) -> bool:
         if self.penalty.any():
-            return True
+            return False
         Z, labels = Z[self.s > 0], self.y[self.s > 0]
         if self.m == 1:
-            return not np.all(np.where(labels == 1, Z[:, 0], -Z[:, 0]) > 0)
+            return bool(np.all(np.where(labels == 1, Z[:, 0], -Z[:, 0]) > 0))
         own = np.take_along_axis(Z, labels[:, None], axis=1)
-        return not np.all(np.sum(own <= Z, axis=1) == 1)
+        return bool(np.all(np.sum(own <= Z, axis=1) == 1))
 
 
 def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -200,16 +213,16 @@ def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     return np.full_like(g, np.nan) if failed else -(x / root).reshape(g.shape)
 
 
-def _descend(
-    problem: _Problem, U: np.ndarray, tol: float, max_steps: int
-) -> tuple[_Place, int, int, bool] | None:
-    """Take Newton's steps until the gradient is small: place, steps, reads, whether it is stuck."""
-    here, steps, turns, t = problem.look(U), 0, 1, 1.0
-    while here.plain and np.isfinite(here.step).all():
-        if abs(here.g).max(initial=0) <= tol or steps == max_steps or t < WIDE.shortest:
-            return here, steps, turns, t < WIDE.shortest
+def _descend(problem: _Problem, U: np.ndarray, tol: float, max_steps: int) -> _Way | None:
+    """Take Newton's steps until the gradient is small; None where there is none to take."""
+    here, steps, reads, t = problem.look(U), 0, 1, 1.0
+    while np.isfinite(here.step).all():
+        stuck = t < WIDE.shortest
+        small = abs(here.g).max(initial=0) <= tol
+        if small or stuck or here.separates or steps == max_steps:
+            return _Way(here, steps, reads, stuck)
         there = problem.look(here.U + t * here.step)
-        turns += 1
+        reads += 1
         down, up = np.sum(here.g * here.step), np.sum(there.g * here.step)
         if is_good(np.float64(here.J), np.float64(there.J), down, up, WIDE):
             here, steps, t = there, steps + 1, 1.0
@@ -218,21 +231,33 @@ def _descend(
     return None
 
 
-def _certify(
-    problem: _Problem, place: _Place, steps: int, turns: int, stuck: bool, tol: float, clock: Clock
-) -> Certificate:
+def _certify(problem: _Problem, way: _Way, tol: float, clock: Clock) -> Certificate:
+    place, lacks_a_class = way.place, problem.lacks_a_class()
     gradient = float(abs(place.g).max(initial=0))
     dw, db = problem.scaling.raw_gradient(place.g)
+    status, runaway = FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED, ()
+    if place.separates or lacks_a_class:
+        status, runaway = FitStatus.SEPARATED, (-1,) if lacks_a_class else _largest(problem, place.U)
     return Certificate(
-        status=FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED,
+        status=status,
         objective=place.J,
         gradient=gradient,
         raw_gradient=float(max(abs(dw).max(initial=0), abs(db).max(initial=0))),
         gap=float(-0.5 * np.sum(place.g * place.step)),
-        steps=steps,
-        reads=float(1 + turns),
+        steps=way.steps,
+        reads=float(1 + way.reads),
         method="newton",
         compile_seconds=clock.compile,
         run_seconds=clock.run,
-        stuck=stuck,
+        runaway=runaway,
+        one_label=lacks_a_class,
+        stuck=way.stuck,
     )
+
+
+def _largest(problem: _Problem, U: np.ndarray) -> tuple[int, ...]:
+    """Columns that matter most, the largest first; -1 is the intercept."""
+    d = problem.scaling.scale.shape[1]
+    size = abs(U).max(axis=0)
+    order = np.argsort(-size)
+    return tuple(-1 if j == d else int(j) for j in order if size[j] > 0.1 * size[order[0]])
