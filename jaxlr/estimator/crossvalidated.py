@@ -143,9 +143,9 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         if self.use_legacy_attributes != "warn":
             return self.use_legacy_attributes
         warnings.warn(
-            f"The fitted attributes of {type(self).__name__} will be simplified in scikit-learn "
-            "1.10. Set use_legacy_attributes=False to have that now, or True to keep them as they "
-            "are for the time being, and to silence this warning.",
+            "The default value of use_legacy_attributes will change from True to False in version "
+            "1.10 of scikit-learn, where fitted attributes are simpler. Set it to False to have "
+            "that now, or to True to keep them as they are and to silence this warning.",
             FutureWarning,
             stacklevel=4,
         )

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.utils import Tags
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxlr.estimator.inputs import on_host
@@ -26,7 +27,7 @@ class Predictions(linear_model.LogisticRegression):
         """
         check_is_fitted(self)
         X = validate_data(self, on_host(X), accept_sparse="csr", reset=False)
-        z = np.asarray(X @ self.coef_.T) + self.intercept_
+        z = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return z.ravel() if z.shape[1] == 1 else z
 
     def predict(self, X: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxlr import batch, shard
 from jaxlr.core import Params
-from jaxlr.solve.certify import STILL_MOVING_ROWS
+from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.design import Dense, Sparse
 from jaxlr.solve.newton import JITTER
@@ -187,7 +187,8 @@ class _Problem(NamedTuple):
     def is_moving(self, place: _Place) -> bool:
         """Whether a step still moves rows far, without a penalty: labels may be told apart."""
         reach = abs(place.step).sum(axis=1).max() * np.sqrt(len(self.y))
-        return not self.penalty.any() and reach > STILL_MOVING_ROWS and not self.lacks_a_class()
+        moving = reach > STILL_MOVING_ROWS and abs(place.g).max(initial=0) <= SMALL_GRADIENT
+        return moving and not self.penalty.any() and not self.lacks_a_class()
 
     def _separates(self, Z: np.ndarray) -> bool:
         if self.penalty.any():
