@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
+import optax
 import pytest
 from test_core import ulps
 
-from jaxlr import core
+import jaxlr
+from jaxlr import batch, core
 from jaxlr.check.nodes import ULP_BUDGETS
 from jaxlr.core import Params
 
@@ -111,3 +113,79 @@ def test_misuse_is_named():
         core.forward(Params(params.w, jnp.zeros(2)), x, 0)
     with pytest.raises(ValueError, match="which has no x"):
         core.backward(core.loss_at(jnp.zeros(3), 0)[1])
+
+
+def problem(n, d, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(n, d)).astype(dtype), rng.integers(3, size=n)
+    w, b = rng.normal(size=(3, d)), rng.normal(size=3)
+    return Params(jnp.asarray(w, dtype), jnp.asarray(b, dtype)), X, y, rng.uniform(0.5, 2, n)
+
+
+def reference(params, X, shares, s, l2):
+    """Mean loss of all rows, in the words of JAX."""
+    z = X @ params.w.T + params.b[None]
+    L = -jnp.sum(shares * jax.nn.log_softmax(z), axis=1)
+    return jnp.sum(s * L) / jnp.sum(s) + l2 / 2 * jnp.sum(params.w**2)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["classes", "shares"])
+def test_many_rows_against_autodiff(soft, monkeypatch):
+    monkeypatch.setattr(batch.blocks, "_BLOCK_BYTES_CPU", 1 << 10)  # several blocks, a short last
+    with jax.enable_x64(True):
+        params, X, y, s = problem(50, 4, "float64")
+        shares = np.eye(3)[y] if not soft else np.random.default_rng(3).dirichlet(np.ones(3), 50)
+        given = shares if soft else y
+        J, grads = jaxlr.loss_and_grads(params, X, given, s, l2=0.1)
+        of = lambda p: reference(p, X, shares, s, 0.1)  # noqa: E731
+        expected, by_machine = jax.value_and_grad(of)(params)
+        assert float(J) == pytest.approx(float(expected), rel=1e-13)
+        assert float(jaxlr.loss(params, X, given, s, l2=0.1)) == pytest.approx(float(J), rel=1e-14)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-13), grads, by_machine)
+        a = jaxlr.probabilities(params, X)
+        np.testing.assert_allclose(a, jax.nn.softmax(X @ params.w.T + params.b[None]), rtol=1e-12)
+
+
+def test_the_hessian_and_its_product_against_autodiff():
+    with jax.enable_x64(True):
+        params, X, y, s = problem(20, 2, "float64")
+
+        def flat(theta):
+            theta = theta.reshape(3, 3)
+            return reference(Params(theta[:, :2], theta[:, 2]), X, np.eye(3)[y], s, 0.1)
+
+        theta = jnp.concatenate([params.w, params.b[:, None]], axis=1).ravel()
+        expected = jax.hessian(flat)(theta)
+        H = jaxlr.hessian(params, X, s, l2=0.1)
+        np.testing.assert_allclose(H, expected, atol=1e-13)
+        v = np.random.default_rng(4).normal(size=(3, 3))
+        Hv = jaxlr.hessian_product(params, Params(v[:, :2], v[:, 2]), X, s, l2=0.1)
+        found = np.concatenate([Hv.w, Hv.b[:, None]], axis=1)
+        np.testing.assert_allclose(found.ravel(), expected @ v.ravel(), atol=1e-13)
+
+
+def test_training_goes_down_to_the_optimum_of_all_rows():
+    _, X, y, _ = problem(60, 2, "float32")
+    result = jaxlr.train(core.zeros(2, n_classes=3), X, y, jaxlr.plain(1.0), steps=300, l2=0.1)
+    _, grads = jaxlr.loss_and_grads(result.params, X, y, l2=0.1)
+    assert max(float(abs(g).max()) for g in grads) < 1e-6
+    turns = jaxlr.train(
+        core.zeros(2, n_classes=3), X, y, optax.adam(0.03), steps=400, batch_size=20, l2=0.1
+    )
+    assert float(jaxlr.loss(turns.params, X, y, l2=0.1)) < float(result.history.loss[-1]) + 0.01
+
+
+def test_labels_and_parameters_that_do_not_fit_are_named():
+    params, X, y, _ = problem(5, 2, "float32")
+    with pytest.raises(ValueError, match=r"y is 3 in row 1 .*numbers of classes, from 0 to 2"):
+        jaxlr.loss_and_grads(params, X, [0, 3, 1, 0, 2])
+    with pytest.raises(ValueError, match=r"y is 0.5 in row 0 .*numbers of classes"):
+        jaxlr.loss_and_grads(params, X, [0.5, 1, 1, 0, 2])
+    with pytest.raises(ValueError, match=r"y has shape \(5, 2\).*must be \(5, 3\)"):
+        jaxlr.loss_and_grads(params, X, np.full((5, 2), 0.5))
+    with pytest.raises(ValueError, match=r"sum of the shares in y is 1.5 in row 0.*must add to 1"):
+        jaxlr.loss_and_grads(params, X, np.full((5, 3), 0.5))
+    with pytest.raises(ValueError, match=r"w is \(3, 2\) and b is \(2,\)"):
+        jaxlr.loss_and_grads(Params(params.w, params.b[:2]), X, y)
+    with pytest.raises(ValueError, match="more than two classes pass parameters w"):
+        jaxlr.loss_and_grads(core.zeros(2), X, y)

@@ -15,7 +15,11 @@ from jax.typing import ArrayLike
 from jaxlr import shard
 from jaxlr.core import Params
 
-LABELS = "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1"
+LABELS = (
+    "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1. For more "
+    "than two classes pass parameters w (K, d), or n_classes"
+)
+CLASSES = "labels must be the numbers of classes, from 0 to {}"
 WEIGHTS = "weights must be finite and at least 0"
 FEATURES = "features must be finite: impute or drop them"
 # Sums of larger weights overflow in float32, and products with smaller ones underflow.
@@ -27,7 +31,8 @@ def check_rows(
 ) -> tuple[Params, Array, Array, Array | None]:
     """Put the rows on the device and check them, as `loss_and_grads` describes."""
     params = check_params(params)
-    return params, *check_data(X, y, sample_weight, d=len(params.w))
+    K = len(params.w) if params.w.ndim == 2 else None
+    return params, *check_data(X, y, sample_weight, d=params.w.shape[-1], n_classes=K)
 
 
 def check_data(
@@ -36,6 +41,7 @@ def check_data(
     sample_weight: ArrayLike | None,
     *,
     d: int | None = None,
+    n_classes: int | None = None,
     finite: bool = True,
 ) -> tuple[Array, Array, Array | None]:
     """`check_rows` where there are no parameters yet, or as many as ``d``.
@@ -43,7 +49,7 @@ def check_data(
     Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
     """
     X = check_features(X, d=d, finite=finite)
-    y = _check_column("y", y, X, _is_label, LABELS)
+    y = _check_labels(y, X, n_classes)
     if sample_weight is None:
         return X, y, None
     s = _check_column("sample_weight", sample_weight, X, _is_weight, WEIGHTS)
@@ -51,11 +57,39 @@ def check_data(
     return X, y, s
 
 
+def _check_labels(y: ArrayLike, X: Array, n_classes: int | None) -> Array:
+    """Labels in [0, 1]; of K classes their numbers (n,), or the shares of each (n, K)."""
+    if n_classes is None:
+        return _check_column("y", y, X, _is_label, LABELS)
+    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        return _check_shares(y, X, n_classes)
+    rule = CLASSES.format(n_classes - 1)
+    return _check_column("y", y, X, partial(_is_class, n_classes), rule)
+
+
+def _check_shares(given: ArrayLike, X: Array, n_classes: int) -> Array:
+    given = _numbers("y", given, "labels")
+    y = jnp.asarray(given)
+    if y.shape != (len(X), n_classes):
+        raise ValueError(
+            f"y has shape {y.shape}: for shares of classes it must be {(len(X), n_classes)}"
+        )
+    y = y if jnp.issubdtype(y.dtype, jnp.floating) else y.astype(X.dtype)
+    _check_values("y", y, given, _is_label, "shares of classes must be in [0, 1]")
+    total = y.sum(axis=1)
+    near = lambda total: abs(total - 1) <= 1e-3  # noqa: E731
+    _check_values("the sum of the shares in y", total, total, near, "shares of a row must add to 1")
+    return y
+
+
 def check_params(params: Params) -> Params:
-    """Parameters as arrays, of shapes (d,) and (), in the floating-point type of w."""
+    """Parameters as arrays, (d,) and (), or (K, d) and (K,), in the floating-point type of w."""
     w, b = jnp.asarray(params.w), jnp.asarray(params.b)
-    if w.ndim != 1 or b.ndim != 0:
-        raise ValueError(f"params must be w (d,) and b (): w is {w.shape} and b is {b.shape}")
+    if w.ndim not in (1, 2) or b.shape != w.shape[:-1] or (w.ndim == 2 and len(w) < 2):
+        raise ValueError(
+            "params must be w (d,) and b (), or w (K, d) and b (K,) for K classes: w is "
+            f"{w.shape} and b is {b.shape}"
+        )
     if not jnp.issubdtype(w.dtype, jnp.floating) or _is_complex(b):
         raise TypeError(f"w has dtype {w.dtype} and b {b.dtype}: parameters must be floating point")
     return Params(w, b.astype(w.dtype))
@@ -167,6 +201,11 @@ def check_largest(sample_weight: ArrayLike) -> None:
 
 def _is_label(y: Array) -> Array:
     return (y >= 0) & (y <= 1)
+
+
+def _is_class(K: int, y: Array) -> Array:
+    whole = y == jnp.floor(y) if jnp.issubdtype(y.dtype, jnp.floating) else True
+    return (y >= 0) & (y < K) & whole
 
 
 def _is_weight(s: Array) -> Array:

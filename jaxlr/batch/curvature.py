@@ -4,6 +4,8 @@ For m examples, with the intercept as a last column of ones beside X::
 
     H   = sum_i s_i d2z_i x_i x_i' / sum_i s_i + l2 I          (the intercept has no l2)
     H v = sum_i s_i d2z_i (x_i . v) x_i / sum_i s_i + l2 v
+
+With K classes d2z is a matrix (K, K), and H has a block for each pair of classes.
 """
 
 from functools import partial
@@ -36,15 +38,15 @@ def hessian(
     Parameters
     ----------
     params : Params
-        ``w`` (d,) and ``b`` ().
+        ``w`` (d,) and ``b`` (); or (K, d) and (K,): K classes.
     X, sample_weight, l2
         As for `loss_and_grads`.
 
     Returns
     -------
-    H : Array, shape (d + 1, d + 1)
-        In nats per unit of the parameters squared; the intercept comes last and is not
-        penalised. In the type of the computation, at least float32.
+    H : Array, shape (d + 1, d + 1), or (K (d + 1), K (d + 1))
+        In nats per unit of the parameters squared; class by class, and in each the intercept comes
+        last and is not penalised. In the type of the computation, at least float32.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def hessian_product(
     Parameters
     ----------
     params, v : Params
-        ``w`` (d,) and ``b`` () each.
+        ``w`` (d,) and ``b`` () each; or (K, d) and (K,): K classes.
     X, sample_weight, l2
         As for `loss_and_grads`.
 
@@ -105,14 +107,14 @@ def hessian_product(
     params, X, s = _checked(params, X, sample_weight)
     v = check_params(v)
     if v.w.shape != params.w.shape:
-        raise ValueError(f"v has {len(v.w)} weights, but params have {len(params.w)}")
+        raise ValueError(f"v has w of shape {v.w.shape}, but params of shape {params.w.shape}")
     return _hessian_product(params, v, X, s, check_penalty(l2), mesh=shard.mesh_of(X))
 
 
 def _checked(
     params: Params, X: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Params, Array, Array | None]:
-    no_label = jnp.zeros(len(jnp.asarray(X)), jnp.bool_)
+    no_label = jnp.zeros(len(jnp.asarray(X)), jnp.bool_)  # which is class 0, too
     params, X, _, s = check_rows(params, X, no_label, sample_weight)
     return params, X, s
 
@@ -122,14 +124,13 @@ def _hessian(
     params: Params, X: Array, s: Array | None, l2: ArrayLike, *, mesh: Mesh | None
 ) -> Array:
     w, b = widen(params, X)
-    d = len(w)
+    d = w.shape[-1]
     models, rows = Models(w[None], b[None]), Rows(X, jnp.zeros(len(X), jnp.bool_), s)
     total = curvature_sums(
         models, rows, None, jnp.zeros(d, w.dtype), jnp.ones(d, w.dtype), mesh=mesh
     )
-    return total.H[0] / total.s[0] + jnp.diag(
-        jnp.append(jnp.full(d, l2, w.dtype), jnp.zeros(1, w.dtype))
-    )
+    penalty = jnp.append(jnp.full(d, l2, w.dtype), jnp.zeros(1, w.dtype))
+    return total.H[0] / total.s[0] + jnp.diag(jnp.tile(penalty, b.size))
 
 
 @partial(jax.jit, static_argnames="mesh")
@@ -143,7 +144,7 @@ def _hessian_product(
         (wide, v),
         Rows(X, jnp.zeros(len(X), jnp.bool_), s),
         mesh=mesh,
-        row_bytes=X.shape[1] * wide.w.dtype.itemsize,
+        row_bytes=(X.shape[1] + 5 * wide.b.size) * wide.w.dtype.itemsize,
     )
     Hv = jax.tree.map(lambda u: u / total.s, total.Hv)
     return Params(Hv.w + l2 * v.w, Hv.b)
@@ -158,7 +159,8 @@ def _product_sums(params_and_v: tuple[Params, Params], rows: Rows) -> _ProductSu
     params, v = params_and_v
     _, cache = jax.vmap(core.forward, (None, 0, 0))(params, rows.X, rows.y)
     along = jax.vmap(core.linear, (None, 0))(v, rows.X)  # x_i . v, the intercept's 1 included
-    s = jnp.ones_like(along) if rows.s is None else rows.s.astype(along.dtype)
-    bend = s * jax.vmap(core.curvature)(cache) * along
-    Hw = jnp.dot(bend, rows.X.astype(bend.dtype), precision=lax.Precision.HIGHEST)
-    return _ProductSums(s.sum(), Params(Hw, bend.sum()))
+    s = jnp.ones(len(along), along.dtype) if rows.s is None else rows.s.astype(along.dtype)
+    bend = jax.vmap(jnp.multiply)(s, jax.vmap(core.curvature_product)(cache, along))
+    X = rows.X.astype(bend.dtype)
+    Hw = jnp.tensordot(bend, X, (0, 0), precision=lax.Precision.HIGHEST)
+    return _ProductSums(s.sum(), Params(Hw, bend.sum(0)))

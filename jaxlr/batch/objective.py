@@ -5,6 +5,8 @@ For each block of rows: z, L and dz of every row by ``vmap`` of `core`, then the
 
     J = sum_i s_i L_i / sum_i s_i + l2/2 ||w||^2
     dw = sum_i s_i dz_i x_i / sum_i s_i + l2 w        db = sum_i s_i dz_i / sum_i s_i
+
+With K classes z and dz of a row are vectors, and dw is (K, d).
 """
 
 from collections.abc import Callable
@@ -37,11 +39,11 @@ def loss_and_grads(
     Parameters
     ----------
     params : Params
-        ``w`` (d,) and ``b`` ().
+        ``w`` (d,) and ``b`` (); or (K, d) and (K,): K classes.
     X : array_like, shape (m, d)
         Features, finite; integers and booleans are taken in the type of ``w``.
     y : array_like, shape (m,)
-        Labels in [0, 1].
+        Labels in [0, 1]. Of K classes: numbers from 0 to K - 1, or shares of each, shape (m, K).
     sample_weight : array_like, shape (m,), optional
         Finite weights, at least 0, of which only the ratios matter; the largest between 1e-20
         and 1e20. Without it every example weighs the same.
@@ -53,7 +55,7 @@ def loss_and_grads(
     J : Array, shape ()
         Objective in nats, in at least float32.
     grads : Params
-        dw (d,) in ``.w`` and db () in ``.b``, in the types of ``params``.
+        dw in ``.w`` and db in ``.b``, of the shapes and types of ``params``.
 
     Raises
     ------
@@ -77,6 +79,9 @@ def loss_and_grads(
     >>> J, grads = loss_and_grads(core.zeros(2), X, y=jnp.array([1.0, 0.0]))
     >>> print(f"{J:.4f}", grads.w, grads.b)
     0.6931 [0.5 0.5] 0.0
+    >>> J, grads = loss_and_grads(core.zeros(2, n_classes=3), X, y=jnp.array([2, 0]))
+    >>> print(f"{J:.4f}", grads.w.shape)  # log 3
+    1.0986 (3, 2)
     """
     params, X, y, s = check_rows(params, X, y, sample_weight)
     return _objective(params, X, y, s, check_penalty(l2), mesh=shard.mesh_of(X))
@@ -102,18 +107,18 @@ def loss(
 
 
 def probabilities(params: Params, X: ArrayLike) -> Array:
-    """Probability of label 1 for every row of ``X``: ``a_i = sigma(w . x_i + b)``.
+    """Probability of label 1, or of each class, in every row: ``a_i = sigma(w . x_i + b)``.
 
     Parameters
     ----------
     params : Params
-        ``w`` (d,) and ``b`` ().
+        ``w`` (d,) and ``b`` (); or (K, d) and (K,): K classes.
     X : array_like, shape (m, d)
         Features, finite.
 
     Returns
     -------
-    a : Array, shape (m,)
+    a : Array, shape (m,) or (m, K)
         In [0, 1], in the type of ``w``.
 
     Raises
@@ -128,7 +133,7 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     [0.5 0.5 0.5]
     """
     params = check_params(params)
-    X = check_features(X, d=len(params.w))
+    X = check_features(X, d=params.w.shape[-1])
     return _probabilities(params, X)
 
 
@@ -201,7 +206,9 @@ def _sum(
     X, y, s = rows
     dtype = params.w.dtype
     rows = Rows(X, y, None if s is None else s.astype(dtype))
-    return sum_over_rows(sums, params, rows, mesh=mesh, row_bytes=X.shape[1] * dtype.itemsize)
+    # Of a row: x, and of K classes z, dz, the odds and the label.
+    numbers = X.shape[1] + (0 if params.b.ndim == 0 else 5 * params.b.size)
+    return sum_over_rows(sums, params, rows, mesh=mesh, row_bytes=numbers * dtype.itemsize)
 
 
 def _gradient_sums(params: Params, rows: Rows) -> Sums:
@@ -210,10 +217,10 @@ def _gradient_sums(params: Params, rows: Rows) -> Sums:
     dz = jax.vmap(core.slope)(cache)
     if s is not None:
         s = s.astype(L.dtype)
-        L, dz = s * L, s * dz
-    # Row by row this is core.backward; summed over the rows, x_i dz_i is one product.
-    dw = jnp.dot(dz, X.astype(dz.dtype), precision=lax.Precision.HIGHEST)
-    return Sums(_total_weight(L, s), L.sum(), Params(dw, dz.sum()))
+        L, dz = s * L, jax.vmap(jnp.multiply)(s, dz)
+    # Row by row this is core.backward; summed over the rows, dz_i x_i is one product.
+    dw = jnp.tensordot(dz, X.astype(dz.dtype), (0, 0), precision=lax.Precision.HIGHEST)
+    return Sums(_total_weight(L, s), L.sum(), Params(dw, dz.sum(0)))
 
 
 def _loss_sums(params: Params, rows: Rows) -> Sums:
@@ -237,4 +244,4 @@ def widen(params: Params, X: Array) -> Params:
 
 
 def _squared_norm(w: Array) -> Array:
-    return jnp.dot(w, w, precision=lax.Precision.HIGHEST)
+    return jnp.vdot(w, w, precision=lax.Precision.HIGHEST)
