@@ -42,7 +42,9 @@ def terms_at(z: np.ndarray, y: np.ndarray) -> Terms:
     [-0.5]
     """
     n = len(z)
-    pieces = [_terms(_fill(z[i : i + _PIECE]), _fill(y[i : i + _PIECE])) for i in range(0, n, _PIECE)]
+    pieces = [
+        _terms(_fill(z[i : i + _PIECE]), _fill(y[i : i + _PIECE])) for i in range(0, n, _PIECE)
+    ]
     if len(pieces) == 1:
         return Terms(*(np.asarray(v)[:n] for v in pieces[0]))
     return Terms(*(np.concatenate(v)[:n] for v in zip(*pieces, strict=True)))

@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from jaxlr.core import Params
 from jaxlr.estimator.advice import warn_of
 from jaxlr.estimator.grid import Grid, solve_grid
-from jaxlr.estimator.inputs import take, weigh_classes
+from jaxlr.estimator.inputs import on_host, take, weigh_classes
 from jaxlr.estimator.penalty import Penalty, ratios_of
 from jaxlr.estimator.predictions import Predictions
 from jaxlr.estimator.scoring import score_grid
@@ -95,7 +95,8 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         settings, Cs = Settings.of(self), self._Cs()
         seen = take(self, X, y, sample_weight)
         routed = self._routed(sample_weight, params)
-        cv: Any = check_cv(self.cv, seen.y, classifier=True)
+        chosen: Any = self.cv
+        cv: Any = check_cv(chosen, seen.y, classifier=True)
         folds = list(cv.split(seen.X, seen.y, **routed.splitter.split))
 
         # One grid of models for all folds; the weights of classes are those of all rows.
@@ -122,6 +123,21 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         warn_of([*grid.certificates, *([certificate] if certificate else [])], self)
         return self
 
+    def score(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, X: Any, y: Any, *, sample_weight: Any = None, **score_params: Any
+    ) -> float:
+        """Score predictions by ``scoring``, or their accuracy.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        **score_params
+            For the scorer, where metadata routing is on.
+        """
+        y, sample_weight = on_host(y), on_host(sample_weight)
+        return super().score(on_host(X), y, sample_weight=sample_weight, **score_params)
+
     def _Cs(self) -> np.ndarray:
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else np.asarray(self.Cs, float)
         if not (Cs > 0).all():
@@ -141,7 +157,7 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
 
     def _legacy(self) -> bool:
         if self.use_legacy_attributes != "warn":
-            return self.use_legacy_attributes
+            return bool(self.use_legacy_attributes)
         warnings.warn(
             "The default value of use_legacy_attributes will change from True to False in version "
             "1.10 of scikit-learn, where fitted attributes are simpler. Set it to False to have "
@@ -152,9 +168,10 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         return True
 
     def _routed(self, sample_weight: Any, params: dict[str, Any]) -> Bunch:
-        """What the splitter and the scorer are passed."""
+        """Say what the splitter and the scorer are passed."""
         if get_config()["enable_metadata_routing"]:
-            return process_routing(self, "fit", sample_weight=sample_weight, **params)
+            routed: Any = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            return routed
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=params | weights))
 
@@ -229,7 +246,7 @@ class _Search(NamedTuple):
             "C_": C,
             "l1_ratio_": ratio if given else np.full(len(names), None),
             "l1_ratios_": self.ratios if given else np.array([None]),
-            "scores_": {name: scores for name in names},
+            "scores_": dict.fromkeys(names, scores),
             "n_iter_": n_iter,
             "coefs_paths_": dict(zip(names, paths, strict=True)),
         }

@@ -64,7 +64,7 @@ def _together(
 ) -> Found:
     """Solve the models of some folds, whose training rows have the weights ``train`` (n,)."""
     s = np.ones(len(rows.codes)) if rows.s is None else rows.s
-    factors = np.array([p.factors(s @ weight) for weight in train for p in penalties])
+    factors = np.array([p.factors(float(s @ weight)) for weight in train for p in penalties])
     y, more = labels(rows)
     if factors[:, 0].any():
         more["l1"] = factors[:, 0]

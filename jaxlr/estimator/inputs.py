@@ -23,6 +23,11 @@ class Labelled(NamedTuple):
     classes: np.ndarray
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows n and features d."""
+        return self.X.shape
+
+    @property
     def total(self) -> float:
         """Sum of the weights: what scikit-learn's C is counted in."""
         return float(len(self.codes) if self.s is None else self.s.sum())
@@ -33,7 +38,7 @@ class Labelled(NamedTuple):
         return self.classes[self.codes]
 
     def part(self, numbers: Any) -> "Labelled":
-        """Some of the rows, by their numbers or a mask; the classes stay those of all."""
+        """Take some of the rows, by their numbers or a mask; the classes stay those of all."""
         s = None if self.s is None else self.s[numbers]
         return self._replace(X=self.X[numbers], codes=self.codes[numbers], s=s)
 

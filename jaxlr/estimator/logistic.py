@@ -8,7 +8,8 @@ from sklearn.base import _fit_context
 
 from jaxlr.core import Params
 from jaxlr.estimator.advice import warn_of
-from jaxlr.estimator.inputs import Labelled, take, weigh_classes
+from jaxlr.estimator.callbacks import one_task
+from jaxlr.estimator.inputs import Labelled, on_host, take, weigh_classes
 from jaxlr.estimator.penalty import penalty_of, warn_of_jobs
 from jaxlr.estimator.predictions import Predictions
 from jaxlr.estimator.solving import Settings, solve
@@ -91,15 +92,27 @@ class LogisticRegression(Predictions, linear_model.LogisticRegression):
         """
         penalty = penalty_of(self)
         warn_of_jobs(self.n_jobs)
-        rows = weigh_classes(take(self, X, y, sample_weight), self.class_weight)
-        solved = solve(rows, penalty, Settings.of(self), self._start(rows))
-        self.classes_ = rows.classes
-        self.coef_ = solved.coef.astype(rows.X.dtype)
-        self.intercept_ = solved.intercept.astype(rows.X.dtype)
-        self.n_iter_ = np.array([solved.certificate.steps], np.int32)
-        self.certificate_ = solved.certificate
+        seen = take(self, X, y, sample_weight)
+        with one_task(self, seen.X, seen.y, sample_weight):
+            rows = weigh_classes(seen, self.class_weight)
+            solved = solve(rows, penalty, Settings.of(self), self._start(rows))
+            self.classes_ = rows.classes
+            self.coef_ = solved.coef.astype(rows.X.dtype)
+            self.intercept_ = solved.intercept.astype(rows.X.dtype)
+            self.n_iter_ = np.array([solved.certificate.steps], np.int32)
+            self.certificate_ = solved.certificate
         warn_of([solved.certificate], self)
         return self
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the predicted labels.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        """
+        return super().score(X, on_host(y), on_host(sample_weight))
 
     def _start(self, rows: Labelled) -> Params | None:
         """Coefficients of the last fit, where that is where to start."""

@@ -38,7 +38,9 @@ class Penalty(NamedTuple):
 
 def penalty_of(estimator: Any) -> Penalty:
     """Read the penalty of a LogisticRegression, with scikit-learn's warnings."""
-    kind, ratio, C = getattr(estimator, "penalty", "deprecated"), estimator.l1_ratio, estimator.C
+    kind: Any = getattr(estimator, "penalty", "deprecated")
+    ratio: Any = estimator.l1_ratio
+    C = estimator.C
     if kind == "deprecated":
         if ratio is None:
             warnings.warn(
@@ -52,10 +54,7 @@ def penalty_of(estimator: Any) -> Penalty:
     if kind == "elasticnet" and ratio is None:
         raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
     if kind != "elasticnet" and ratio is not None and 0 < ratio < 1:
-        _warn(
-            "l1_ratio parameter is only used when penalty is 'elasticnet'. "
-            f"Got (penalty={kind})"
-        )
+        _warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})")
     if (kind == "l2" and ratio != 0) or (kind == "l1" and ratio != 1):
         _warn(
             f"Inconsistent values: penalty={kind} with l1_ratio={ratio}. penalty is deprecated: "
@@ -65,12 +64,13 @@ def penalty_of(estimator: Any) -> Penalty:
         if C != 1.0:
             _warn("Setting penalty=None will ignore the C and l1_ratio parameters")
         return Penalty(np.inf, 0.0)
-    return Penalty(C, {"l1": 1.0, "l2": 0.0}.get(kind, ratio))
+    return Penalty(C, ratio if kind == "elasticnet" else float(kind == "l1"))
 
 
 def ratios_of(estimator: Any) -> tuple[list[float], bool]:
     """Read the shares of L1 that a LogisticRegressionCV compares, and whether any were given."""
-    kind, given = getattr(estimator, "penalty", "deprecated"), estimator.l1_ratios
+    kind: Any = getattr(estimator, "penalty", "deprecated")
+    given = estimator.l1_ratios
     if isinstance(given, str) and given == "warn":
         given = None
         _warn(
@@ -92,15 +92,14 @@ def ratios_of(estimator: Any) -> tuple[list[float], bool]:
         return [1.0 if kind == "l1" else 0.0], False
     if given is None or len(given) == 0 or not all(_is_share(ratio) for ratio in given):
         raise ValueError(
-            "l1_ratios must be an array-like of numbers between 0 and 1; got "
-            f"(l1_ratios={given!r})"
+            f"l1_ratios must be an array-like of numbers between 0 and 1; got (l1_ratios={given!r})"
         )
     share = {"l1": 1.0, "l2": 0.0}.get(kind)
     return [float(ratio) if share is None else share for ratio in given], True
 
 
 def _is_share(ratio: Any) -> bool:
-    return isinstance(ratio, Real) and 0 <= ratio <= 1
+    return isinstance(ratio, Real) and 0 <= float(ratio) <= 1
 
 
 def warn_of_penalty(others: str, ratio: str, C: str) -> None:

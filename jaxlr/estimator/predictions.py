@@ -63,7 +63,7 @@ class Predictions(linear_model.LogisticRegression):
 
     def to_sklearn(self) -> linear_model.LogisticRegression:
         """Return the same model as scikit-learn's own class, with equal predictions."""
-        return copy_model(self, linear_model.LogisticRegression)
+        return copy_model(self, getattr(linear_model, type(self).__name__))
 
     @classmethod
     def from_sklearn(cls, model: linear_model.LogisticRegression) -> Self:
@@ -87,7 +87,9 @@ class Predictions(linear_model.LogisticRegression):
 
 def copy_model(model: Any, kind: type) -> Any:
     """Make an estimator of another class with the same parameters and fitted attributes."""
-    made = kind(**{name: clone(value, safe=False) for name, value in model.get_params(deep=False).items()})
+    made = kind(
+        **{name: clone(value, safe=False) for name, value in model.get_params(deep=False).items()}
+    )
     for name, value in vars(model).items():
         if name.endswith("_") and not name.startswith(("_", "certificate")):
             setattr(made, name, deepcopy(value))

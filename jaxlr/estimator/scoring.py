@@ -64,7 +64,7 @@ def _accuracies(z: np.ndarray, seen: Labelled) -> np.ndarray:
 
 
 def _model(grid: Grid, f: int, k: int, classes: np.ndarray, penalty: Penalty) -> OutOfFold:
-    model = OutOfFold(C=penalty.C, l1_ratio=penalty.l1_ratio)
+    model: Any = OutOfFold(C=penalty.C, l1_ratio=penalty.l1_ratio)
     model.classes_, model.n_features_in_ = classes, grid.coef.shape[-1]
     model.coef_, model.intercept_ = grid.coef[f, k], grid.intercept[f, k]
     return model

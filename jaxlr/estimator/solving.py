@@ -63,7 +63,7 @@ def solve(
 
 def is_small(rows: Labelled, penalty: Penalty) -> bool:
     """Whether the host solves this quickest."""
-    return suits_host(*rows.X.shape, len(rows.classes)) and penalty.factors(1.0)[0] == 0
+    return suits_host(*rows.shape, len(rows.classes)) and penalty.factors(1.0)[0] == 0
 
 
 def _on_host(

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array, Device
+from jax import Array
 from numpy.typing import DTypeLike
 
 from jaxlr.shard.threads import cores, in_threads
@@ -47,7 +47,7 @@ def put(v: np.ndarray) -> Array:
 
 
 @cache
-def host_device() -> Device | None:
+def host_device() -> Any:
     """CPU that JAX has beside its accelerators; None, the default, where it was started without.
 
     Examples

@@ -92,7 +92,7 @@ def fit_on_host(
     """
     with Clock() as clock, jax.enable_x64(True), jax.default_device(shard.host_device()):
         problem = _Problem.of(X, y, n_classes, l2, sample_weight, intercept=fit_intercept)
-        reach = np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0)
+        reach = float(np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0))
         tol = max(min(tol, raw_tol / reach), WIDE.gradient)
         way = _descend(problem, problem.start(init), tol, max_steps)
         if way is None or (not way.place.separates and problem.is_moving(way.place)):
@@ -103,8 +103,8 @@ def fit_on_host(
 class _Place(NamedTuple):
     """Parameters U (m, p), and there: J, gradient g (m, p), Newton's step.
 
-    ``separates`` says that no finite optimum exists: all rows are on the side of their label, and no
-    penalty holds the parameters back.
+    ``separates`` says that no finite optimum exists: all rows are on the side of their label, and
+    no penalty holds the parameters back.
     """
 
     U: np.ndarray
@@ -137,11 +137,11 @@ class _Problem(NamedTuple):
     def of(
         cls, X: Any, y: np.ndarray, K: int, l2: float, s: np.ndarray | None, *, intercept: bool
     ) -> "_Problem":
-        s = np.full(len(y), 1 / len(y)) if s is None else s / s.sum()
+        share = np.full(len(y), 1 / len(y)) if s is None else s / s.sum()
         kind = Dense if isinstance(X, np.ndarray) else Sparse
-        rows, scaling = kind.of(X, s, intercept=intercept)
+        rows, scaling = kind.of(X, share, intercept=intercept)
         y = y.astype(np.int32 if K > 2 else np.float64)
-        return cls(rows, y, s, scaling.penalty(np.array([l2]))[0], scaling, 1 if K == 2 else K)
+        return cls(rows, y, share, scaling.penalty(np.array([l2]))[0], scaling, 1 if K == 2 else K)
 
     def start(self, init: Params | None) -> np.ndarray:
         if init is None:
@@ -238,7 +238,10 @@ def _certify(problem: _Problem, way: _Way, tol: float, clock: Clock) -> Certific
     dw, db = problem.scaling.raw_gradient(place.g)
     status, runaway = FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED, ()
     if place.separates or lacks_a_class:
-        status, runaway = FitStatus.SEPARATED, (-1,) if lacks_a_class else _largest(problem, place.U)
+        status, runaway = (
+            FitStatus.SEPARATED,
+            (-1,) if lacks_a_class else _largest(problem, place.U),
+        )
     return Certificate(
         status=status,
         objective=place.J,
