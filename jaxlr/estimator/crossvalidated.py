@@ -68,7 +68,7 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
     ...     l1_ratios=(0,), scoring="neg_log_loss", use_legacy_attributes=False
     ... ).fit(X, y)
     >>> print(round(model.C_, 2), model.scores_.shape, model.certificate_.status.value)
-    21.54 (5, 1, 10) converged
+    166.81 (5, 1, 10) converged
     """
 
     certificate_: Certificate | None

@@ -39,8 +39,7 @@ class Penalty(NamedTuple):
 def penalty_of(estimator: Any) -> Penalty:
     """Read the penalty of a LogisticRegression, with scikit-learn's warnings."""
     kind: Any = getattr(estimator, "penalty", "deprecated")
-    ratio: Any = estimator.l1_ratio
-    C = estimator.C
+    ratio, C = estimator.l1_ratio, estimator.C
     if kind == "deprecated":
         if ratio is None:
             warnings.warn(
@@ -49,7 +48,7 @@ def penalty_of(estimator: Any) -> Penalty:
                 FutureWarning,
                 stacklevel=4,
             )
-        return Penalty(C, ratio or 0.0)
+        return Penalty(C, 0.0 if ratio is None else ratio)
     warn_of_penalty("C and l1_ratio", "l1_ratio", "C")
     if kind == "elasticnet" and ratio is None:
         raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
@@ -64,7 +63,7 @@ def penalty_of(estimator: Any) -> Penalty:
         if C != 1.0:
             _warn("Setting penalty=None will ignore the C and l1_ratio parameters")
         return Penalty(np.inf, 0.0)
-    return Penalty(C, ratio if kind == "elasticnet" else float(kind == "l1"))
+    return Penalty(C, estimator.l1_ratio if kind == "elasticnet" else float(kind == "l1"))
 
 
 def ratios_of(estimator: Any) -> tuple[list[float], bool]:

@@ -28,7 +28,7 @@ def log_probabilities(z: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> print(log_probabilities(np.array([800.0])))
-    [[-800.    0.]]
+    [[-800.   -0.]]
     >>> print(log_probabilities(np.array([[40.0, 0.0, 0.0]])))
     [[-8.49670851e-18 -4.00000000e+01 -4.00000000e+01]]
     """
