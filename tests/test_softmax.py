@@ -183,7 +183,7 @@ def test_labels_and_parameters_that_do_not_fit_are_named():
         jaxlr.loss_and_grads(params, X, [0.5, 1, 1, 0, 2])
     with pytest.raises(ValueError, match=r"y has shape \(5, 2\).*must be \(5, 3\)"):
         jaxlr.loss_and_grads(params, X, np.full((5, 2), 0.5))
-    with pytest.raises(ValueError, match=r"sum of the shares in y is 1.5 in row 0.*must add to 1"):
+    with pytest.raises(ValueError, match=r"sum of shares in y is 1.5 in row 0.*must add to 1"):
         jaxlr.loss_and_grads(params, X, np.full((5, 3), 0.5))
     with pytest.raises(ValueError, match=r"w is \(3, 2\) and b is \(2,\)"):
         jaxlr.loss_and_grads(Params(params.w, params.b[:2]), X, y)

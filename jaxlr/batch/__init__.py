@@ -2,6 +2,7 @@
 
 from jaxlr.batch.blocks import Part, map_models
 from jaxlr.batch.checks import (
+    CLASSES,
     FEATURES,
     LABELS,
     WEIGHTS,
@@ -48,6 +49,7 @@ from jaxlr.batch.predictors import terms_at
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
+    "CLASSES",
     "FEATURES",
     "LABELS",
     "WEIGHTS",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -64,7 +64,7 @@ def _check_labels(y: ArrayLike, X: Array, n_classes: int | None) -> Array:
     if np.ndim(y) == 2 and np.shape(y)[1] > 1:
         return _check_shares(y, X, n_classes)
     rule = CLASSES.format(n_classes - 1)
-    return _check_column("y", y, X, partial(_is_class, n_classes), rule)
+    return _check_column("y", y, X, _is_class(n_classes), rule)
 
 
 def _check_shares(given: ArrayLike, X: Array, n_classes: int) -> Array:
@@ -77,8 +77,7 @@ def _check_shares(given: ArrayLike, X: Array, n_classes: int) -> Array:
     y = y if jnp.issubdtype(y.dtype, jnp.floating) else y.astype(X.dtype)
     _check_values("y", y, given, _is_label, "shares of classes must be in [0, 1]")
     total = y.sum(axis=1)
-    near = lambda total: abs(total - 1) <= 1e-3  # noqa: E731
-    _check_values("the sum of the shares in y", total, total, near, "shares of a row must add to 1")
+    _check_values("the sum of shares in y", total, total, _is_whole, "those of a row must add to 1")
     return y
 
 
@@ -203,9 +202,17 @@ def _is_label(y: Array) -> Array:
     return (y >= 0) & (y <= 1)
 
 
-def _is_class(K: int, y: Array) -> Array:
-    whole = y == jnp.floor(y) if jnp.issubdtype(y.dtype, jnp.floating) else True
-    return (y >= 0) & (y < K) & whole
+def _is_whole(total: Array) -> Array:
+    return abs(total - 1) <= 1e-3
+
+
+@cache  # the same function for the same K, for `_all` is compiled for each
+def _is_class(K: int) -> Callable[[Array], Array]:
+    def is_class(y: Array) -> Array:
+        whole = y == jnp.floor(y) if jnp.issubdtype(y.dtype, jnp.floating) else True
+        return (y >= 0) & (y < K) & whole
+
+    return is_class
 
 
 def _is_weight(s: Array) -> Array:

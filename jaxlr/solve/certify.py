@@ -26,7 +26,7 @@ def certify(
         step = state.memory.direction(lanes, np.nan_to_num(state.g), state.matrix)
     runaway = _separated(objective, state, step, tol, method)
     dw, db = objective.scaling.raw_gradient(state.g)
-    raw = np.maximum(abs(dw).max(axis=1, initial=0), abs(db))
+    raw = np.maximum(*(abs(v).reshape(K, -1).max(axis=1, initial=0) for v in (dw, db)))
     size, gap = state.size, -0.5 * np.sum(state.g * step, axis=1)
     compile_seconds, run_seconds = clock.compile, clock.run
     known = (state.J, size, raw, gap, state.steps, state.one_label, state.stuck)
@@ -96,8 +96,8 @@ def _separated(
 
 def _largest(direction: np.ndarray, scaling: Scaling) -> tuple[int, ...]:
     """Columns that matter most in a direction, the largest first; -1 is the intercept."""
-    w, b = scaling.to_raw(direction[None])
-    size = np.append(abs(w[0]) * scaling.scale[0], abs(b[0]))
+    w, b = (abs(v[0]) for v in scaling.to_raw(direction[None]))
+    size = np.append(w.reshape(-1, scaling.d).max(axis=0) * scaling.scale[0], b.max())
     order = np.argsort(-size)
     d = len(size) - 1
     return tuple(-1 if j == d else int(j) for j in order if size[j] > 0.1 * size[order[0]])

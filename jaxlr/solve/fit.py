@@ -14,6 +14,7 @@ from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Fit, FitHistory
 from jaxlr.solve.rows import (
+    check_classes,
     check_not_traced,
     check_settings,
     start,
@@ -26,6 +27,7 @@ def fit(
     X: ArrayLike,
     y: ArrayLike,
     *,
+    n_classes: int | None = None,
     l2: float = 0.0,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
@@ -45,13 +47,15 @@ def fit(
         Features. float64 is solved in float64, everything else in float32; the certificate is
         float64 either way.
     y : array_like, shape (n,)
-        Labels in [0, 1].
+        Labels in [0, 1]; with ``n_classes``, numbers from 0 to ``n_classes`` - 1.
+    n_classes : int, optional
+        Number K of classes: then the model is the softmax, ``w`` is (K, d) and ``b`` (K,).
     l2 : float
         Penalty on ``w``, at least 0; the intercept has none.
     sample_weight : array_like, shape (n,), optional
         Finite weights, at least 0 and not all 0.
     offset : array_like, shape (n,), optional
-        Known part of z, added to each row's.
+        Known part of z, added to each row's; for two classes.
     fit_intercept : bool
         Without it ``b`` stays 0.
     tol : float
@@ -85,6 +89,9 @@ def fit(
     Where its memory allows, X is not copied, and what a `Fit` computes later (standard errors)
     reads it again: leave X as it is until then.
 
+    Of K classes, what is added to the parameters of a feature in all classes changes no
+    probability: those returned add to 0 over the classes.
+
     Examples
     --------
     >>> import numpy as np, jaxlr
@@ -95,9 +102,10 @@ def fit(
     """
     check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
     check_settings(tol, max_steps, method)
+    check_classes(n_classes)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset)
-        scaling, typical, reads = measure(rows, intercept=fit_intercept)
+        rows = take_rows(X, y, sample_weight, offset, n_classes)
+        scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)
         mesh, penalty = shard.mesh_of(rows.X), take_penalties(l2, 1)
         objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)
@@ -123,6 +131,7 @@ def minimise(
     if not np.isfinite(state.J).all():
         batch.check_features(rows.X)  # says where X is not finite
     certificate = certify(objective, state, chosen, tol, clock)[0]
-    w, b = scaling.to_raw(state.u)
+    u = scaling.centered(state.u)
+    w, b = scaling.to_raw(u)
     history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))
-    return Fit(Params(w[0], b[0]), certificate, history, objective, state.u[0])
+    return Fit(Params(w[0], b[0]), certificate, history, objective, u[0])

@@ -19,6 +19,7 @@ from jaxlr.solve.objective import Objective, power_of_two
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
+    check_classes,
     check_not_traced,
     check_settings,
     start,
@@ -37,8 +38,8 @@ _BYTES_AT_A_TIME = 1 << 28  # of matrices and memory, for the models that are so
 class Fits:
     """Outcome of `jaxlr.fit_many`: K models.
 
-    ``params`` are stacked, w (K, d) and b (K,), NumPy arrays in float64; ``certificates`` one
-    for each model. Falsy where any did not converge.
+    ``params`` are stacked, w (K, d) and b (K,), NumPy arrays in float64; of C classes each, w
+    (K, C, d) and b (K, C). ``certificates`` one for each model. Falsy where any did not converge.
     """
 
     params: Params
@@ -69,6 +70,7 @@ def fit_many(
     X: Any,
     y: Any,
     *,
+    n_classes: int | None = None,
     l2: ArrayLike = 0.0,
     sample_weight: Any = None,
     offset: ArrayLike | None = None,
@@ -87,7 +89,9 @@ def fit_many(
     X : array_like, shape (n, d), or sequence of K array_like, shapes (n_k, d)
         Rows that all models share, or the rows of each.
     y : array_like, shape (n,) or (n, K), or sequence of K array_like, shapes (n_k,)
-        Labels in [0, 1].
+        Labels in [0, 1]; with ``n_classes``, numbers from 0 to ``n_classes`` - 1.
+    n_classes : int, optional
+        As for `fit`: each model is a softmax of so many classes.
     l2 : float or array_like, shape (K,)
         Penalties.
     sample_weight : array_like, shape (n,) or (n, K), or sequence like ``y``, optional
@@ -133,28 +137,31 @@ def fit_many(
     """
     check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
     check_settings(tol, max_steps, method)
+    check_classes(n_classes)
     with Clock() as clock, jax.enable_x64(True):
         apart = _are_data_sets(X)
         if not apart:
-            asked = _Asked(y, l2, sample_weight, offset, classes, folds, init)
+            asked = _Asked(y, n_classes, l2, sample_weight, offset, classes, folds, init)
             problems = _shared(X, asked, intercept=fit_intercept)
-        elif offset is None and classes is None and folds is None:
+        elif offset is None and classes is None and folds is None and n_classes is None:
             problems = _apart(X, y, l2, sample_weight, fit_intercept)
         else:
-            raise ValueError("offset, classes and folds are for models of shared rows")
+            raise ValueError("offset, classes, folds and n_classes are for models of shared rows")
         K = sum(len(problem.models) for problem in problems)
-        d = problems[0].objective.scaling.scale.shape[1]
-        w, b = np.zeros((K, d)), np.zeros(K)
+        of_classes = () if n_classes is None else (n_classes,)
+        w, b = np.zeros((K, *of_classes, problems[0].objective.d)), np.zeros((K, *of_classes))
         certificates: dict[int, Certificate] = {}
         for objective, models in problems:
             chosen = choose_method(method, objective.scaling.size)
-            u = start(_part(init, models), len(models), objective.scaling, objective.rows)
+            u = start(
+                _part(init, models, n_classes), len(models), objective.scaling, objective.rows
+            )
             state = solve(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
             if not np.isfinite(state.J).all() and not apart:
                 batch.check_features(objective.rows.X)  # says where X is not finite
-            w[models], b[models] = objective.scaling.to_raw(state.u)
+            w[models], b[models] = objective.scaling.to_raw(objective.scaling.centered(state.u))
             found = certify(objective, state, chosen, tol, clock)
             certificates |= dict(zip(models.tolist(), found, strict=True))
         return Fits(host_params(w, b), [certificates[k] for k in range(K)])
@@ -166,11 +173,19 @@ def _are_data_sets(X: Any) -> bool:
     return isinstance(X, list | tuple) and np.ndim(X[0]) == 2
 
 
-def _part(init: Params | None, models: np.ndarray) -> Params | None:
-    if init is None or np.ndim(init.w) == 1:
+def _part(init: Params | None, models: np.ndarray, n_classes: int | None) -> Params | None:
+    """Where some of the models start, if each has a start of its own."""
+    if init is None or _starts(init, n_classes) is None:
         return init
-    b = np.broadcast_to(np.asarray(init.b), len(init.w))
-    return host_params(np.asarray(init.w)[models], b[models])
+    w, b = np.asarray(init.w), np.asarray(init.b)
+    return host_params(w[models], np.broadcast_to(b, w.shape[:-1])[models])
+
+
+def _starts(init: Params | None, n_classes: int | None) -> int | None:
+    """How many models have a start of their own; None where all have the same."""
+    if init is None or np.ndim(init.w) <= (1 if n_classes is None else 2):
+        return None
+    return len(init.w)
 
 
 def _together(p: int) -> int:
@@ -183,6 +198,7 @@ class _Asked(NamedTuple):
     """What models of shared rows differ in, as `fit_many` was given it."""
 
     y: ArrayLike
+    n_classes: int | None
     l2: ArrayLike
     sample_weight: ArrayLike | None
     offset: ArrayLike | None
@@ -193,7 +209,7 @@ class _Asked(NamedTuple):
 
 def _shared(X: ArrayLike, asked: _Asked, *, intercept: bool) -> list[_Problem]:
     rows, view, K = _rows_and_view(X, asked)
-    scaling, typical, reads = measure(rows, intercept=intercept)
+    scaling, typical, reads = measure(rows, intercept=intercept, n_classes=asked.n_classes)
     l2, mesh = take_penalties(asked.l2, K), shard.mesh_of(rows.X)
     size = _together(scaling.size)
 
@@ -213,12 +229,14 @@ def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
         y, label = take_names(y, asked.classes)
     if asked.folds is not None:
         fold, left_out = take_names(*asked.folds)
-    rows = take_many_rows(X, y, asked.sample_weight, asked.offset, asked.classes)
+    if label is not None and asked.n_classes is not None:
+        raise ValueError("classes are for models of one class against the rest: drop n_classes")
+    named = asked.classes is not None
+    rows = take_many_rows(X, y, asked.sample_weight, asked.offset, asked.n_classes, named=named)
     if fold is not None and fold.shape != (len(rows.X),):
         raise ValueError(f"folds has fold of shape {fold.shape}, but X has {len(rows.X)} rows")
     y_columns = rows.y.shape[1] if rows.y.ndim == 2 else None
     s_columns = rows.s.shape[1] if rows.s is not None and rows.s.ndim == 2 else None
-    w = None if asked.init is None else np.asarray(asked.init.w)
     K = _count(
         {
             "l2": np.size(asked.l2) if np.ndim(asked.l2) and np.size(asked.l2) != 1 else None,
@@ -226,7 +244,7 @@ def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
             "sample_weight": s_columns,
             "classes": None if label is None else len(label),
             "left_out": None if left_out is None else len(left_out),
-            "init": len(w) if w is not None and w.ndim == 2 else None,
+            "init": _starts(asked.init, asked.n_classes),
         }
     )
     view = View(

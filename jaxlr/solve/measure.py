@@ -27,7 +27,7 @@ class Measured(NamedTuple):
     reads: float
 
 
-def measure(rows: Rows, *, intercept: bool) -> Measured:
+def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Measured:
     """Measure the scales of the features: on a few rows, or on all where few do not show them.
 
     Few rows do not show a column that differs from its mean in a few rows only, a label or a
@@ -41,7 +41,7 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
         weight = s if s.any() else weight
     if few is None:
         scaling = Scaling.of(X[None], weight[None], intercept=intercept)
-        return Measured(checked(scaling), typical=True, reads=1.0)
+        return Measured(checked(scaling)._replace(n_classes=n_classes), typical=True, reads=1.0)
     scaling, seen = look(X, weight, intercept=intercept)
     constant = seen == 0
     reads, spread = len(X) / len(rows.X), _is_spread(rows.s)
@@ -50,7 +50,7 @@ def measure(rows: Rows, *, intercept: bool) -> Measured:
         reads += 1
     typical = bool((constant | (seen >= ROWS_SEEN)).all())
     typical = typical and spread and _has_labels(rows.y)
-    return Measured(checked(scaling), typical, reads)
+    return Measured(checked(scaling)._replace(n_classes=n_classes), typical, reads)
 
 
 def look(X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> tuple[Scaling, np.ndarray]:

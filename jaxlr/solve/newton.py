@@ -10,10 +10,30 @@ J. Nocedal, S. Wright, *Numerical Optimization*, 2006, Algorithm 7.4.
 F. Roosta-Khorasani, M. Mahoney, *Sub-sampled Newton Methods*, 2019.
 """
 
+from typing import Any
+
 import numpy as np
 
 JITTER, JITTER_NARROW = 1e-13, 1e-6  # what the sums behind a matrix cannot tell from 0
 _PAIRS = 10
+
+
+def with_penalty(H: Any, penalty: Any, n_classes: int | None) -> Any:
+    """Add penalties (K, P) to curvatures H (K, P, P), in NumPy or in JAX.
+
+    With classes, what is added to the parameters of a feature in all of them changes no loss: where
+    there is no penalty, H has no curvature in that direction, and no gradient either. It gets one.
+    """
+    xp, P = H.__array_namespace__(), H.shape[-1]
+    H = H + penalty[:, None, :] * xp.eye(P, dtype=H.dtype)[None]
+    if n_classes is None:
+        return H
+    p = P // n_classes
+    feature = np.arange(P) % p
+    alike = xp.asarray(feature[:, None] == feature)[None]
+    size = xp.linalg.diagonal(H).reshape(len(H), n_classes, p).mean(axis=1)
+    size = xp.where(penalty[:, :p] == 0, size, 0.0)[:, feature]
+    return H + xp.where(alike, size[:, None, :] / n_classes, 0.0)
 
 
 class NewtonMatrix:

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
 from jaxlr.solve import small
+from jaxlr.solve.newton import with_penalty
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.totals import total
 from jaxlr.solve.values import Values
@@ -134,9 +135,14 @@ class Objective:
         view = jax.tree.map(lambda v: v[fill], self.view)
         arrays: Any = (tols, u[fill], center, scale, self.penalty[fill], self.l2[fill], view)
         sums = partial(
-            small.newton, small.Problems(*arrays), self.rows, max_steps, apart=self.apart
+            small.newton,
+            small.Problems(*arrays),
+            self.rows,
+            max_steps,
+            apart=self.apart,
+            n_classes=self.scaling.n_classes,
         )
-        way = total(sums, self.rows.X, self.size * d * K, most=K)
+        way = total(sums, self.rows.X, self.size * self.scaling.size * K, most=K)
         way = jax.tree.map(lambda v: v[:K], way)
         self._count(way.turns.max() if self.apart else way.turns.sum())
         return way
@@ -147,12 +153,11 @@ class Objective:
             return Values.of(total, u, scaling, penalty, l2)
 
     def _mean(self, bend: Any) -> np.ndarray:
-        p = self.scaling.size
         with np.errstate(invalid="ignore", divide="ignore"):
-            return bend.H[:, :p, :p] / bend.s[:, None, None]
+            return self.scaling.matrix(bend.H) / bend.s[:, None, None]
 
     def _with_penalty(self, bend: Any, lanes: np.ndarray) -> np.ndarray:
-        return self._mean(bend) + self.penalty[lanes, None, :] * np.eye(self.scaling.size)
+        return with_penalty(self._mean(bend), self.penalty[lanes], self.scaling.n_classes)
 
     def curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool, of: Moment = "loss"
@@ -166,8 +171,9 @@ class Objective:
         return self._with_penalty(bend, lanes) if of == "loss" else self._mean(bend), bend.s
 
     def diagonal(self, lanes: np.ndarray) -> np.ndarray:
-        """Diagonals (k, p) about like those of the Hessians: standardised features, a = 1/2."""
-        return 0.25 + self.penalty[lanes]
+        """Diagonals (k, P) about like those of the Hessians: standardised features, equal a."""
+        C = self.scaling.n_classes or 2
+        return (C - 1) / C**2 + self.penalty[lanes]
 
     def sides(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weight of the rows that direction v (k, p) takes to their label's side, and away (k,)."""
@@ -184,7 +190,7 @@ class Objective:
         def sums(rows: Rows, **where: Any) -> Any:
             return batch.gradient_sums(models, rows, sample.numbers, **where)
 
-        return self._total(sums, lanes, sample, self.d)
+        return self._total(sums, lanes, sample, self.scaling.size)
 
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
@@ -195,7 +201,7 @@ class Objective:
         def sums(rows: Rows, **where: Any) -> Any:
             return batch.curvature_sums(models, rows, sample.numbers, center, scale, of=of, **where)
 
-        return self._total(sums, lanes, sample, self.d**2)
+        return self._total(sums, lanes, sample, self.scaling.size**2)
 
     def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         models = self._models(v, lanes, np.float64)
@@ -203,7 +209,7 @@ class Objective:
         def sums(rows: Rows, **where: Any) -> Any:
             return batch.side_sums(models, rows, **where)
 
-        return self._total(sums, lanes, ALL, self.d)
+        return self._total(sums, lanes, ALL, self.scaling.size)
 
     def _total(self, sums: Callable[..., Any], lanes: np.ndarray, sample: Sample, work: int) -> Any:
         """Sum rows for the models ``lanes``, in float64; ``work`` is that of a row of one."""

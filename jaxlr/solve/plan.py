@@ -50,7 +50,7 @@ def solve(
         descend(objective, state, Stage(rows, sizes, tol, **settings), max_steps)
 
     if objective.size <= SMALL:
-        newton = method == "newton" and objective.size * p <= _CHEAP
+        newton = method == "newton" and objective.n * p * p <= _CHEAP
         if newton and objective.mesh is None:
             reads = objective.reads
             state.arrive(objective.newton(u, tol, max_steps), tol, reads)

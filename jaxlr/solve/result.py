@@ -48,7 +48,7 @@ class Certificate(NamedTuple):
     runaway : tuple of int
         Where separated: the columns whose coefficients grow without end, -1 for the intercept.
     one_label : bool
-        Where separated: whether there is one label only.
+        Where separated: whether there is one label only, or a class of which there is no row.
     stuck : bool
         Whether no step lowered the objective any more, as far as rounding can tell.
     """
@@ -89,8 +89,8 @@ class Certificate(NamedTuple):
             )
         if self.one_label:
             return (
-                "separated: all rows have the same label, so the intercept grows without end. "
-                "Add rows of the other label"
+                "separated: all rows have the same label, or a class has no row, so the intercept "
+                "grows without end. Add rows of the other labels"
             )
         names = [self.name_of(j, features) for j in self.runaway[:8]]
         more = f" and {len(self.runaway) - 8} more" if len(self.runaway) > 8 else ""
@@ -161,8 +161,9 @@ class Fit:
 
         Returns
         -------
-        ndarray, shape (d + 1, d + 1)
-            (d, d) where the fit had no intercept.
+        ndarray, shape (d + 1, d + 1), or (K (d + 1), K (d + 1))
+            (d, d) where the fit had no intercept. Of K classes: class by class, the intercept last
+            in each; that of parameters that add to 0 over the classes, as those of the fit do.
 
         Raises
         ------
@@ -188,19 +189,23 @@ class Fit:
         if not self:
             raise ValueError(f"no covariance: the fit is {self.certificate.describe()}")
         H, s = self._curvature("loss")
-        inverse = _inverse(H)
+        scaling = self._objective.scaling
+        inverse = _inverse(H, scaling.size // (scaling.n_classes or 1))
         if kind == "sandwich":
             inverse = inverse @ self._curvature("slope")[0] @ inverse
         elif kind != "hessian":
             raise ValueError(f"kind is {kind!r}: it must be 'hessian' or 'sandwich'")
-        to_raw = self._objective.scaling.derivative()
+        inverse = scaling.centered(scaling.centered(inverse).T)
+        to_raw = scaling.derivative()
         return to_raw @ inverse @ to_raw.T / s
 
     def standard_errors(self, kind: Literal["hessian", "sandwich"] = "hessian") -> Params:
         """Return the standard errors of w and b; otherwise as `covariance`."""
         errors = np.sqrt(np.maximum(np.diag(self.covariance(kind)), 0))
-        d = len(self.params.w)
-        return host_params(errors[:d], errors[d] if len(errors) > d else np.float64(0))
+        w, b = map(np.asarray, self.params)
+        errors = errors.reshape(*b.shape, -1)
+        d = w.shape[-1]
+        return host_params(errors[..., :d], errors[..., d] if errors.shape[-1] > d else 0 * b)
 
     def _curvature(self, of: Literal["loss", "slope"]) -> tuple[np.ndarray, float]:
         with jax.enable_x64(True):
@@ -209,15 +214,20 @@ class Fit:
         return H[0], float(s[0])
 
 
-def _inverse(H: np.ndarray) -> np.ndarray:
+def _inverse(H: np.ndarray, p: int) -> np.ndarray:
+    """Inverse of H, whose rows are those of p columns of the data, class by class."""
     root = np.sqrt(np.diag(H))
     if not (root > 0).all():
-        columns = ", ".join(map(str, np.flatnonzero(~(root > 0))))
+        columns = _names(~(root > 0), p)
         raise ValueError(f"no covariance: constant columns ({columns}). Drop them, or use l2 > 0")
     values, vectors = np.linalg.eigh(H / np.outer(root, root))
     if values[0] < len(H) * 1e-14 * values[-1]:
-        columns = ", ".join(map(str, np.flatnonzero(abs(vectors[:, 0]) > 0.1)))
+        columns = _names(abs(vectors[:, 0]) > 0.1, p)
         raise ValueError(
             f"no covariance: collinear columns ({columns}). Drop one of them, or use l2 > 0"
         )
     return (vectors / values) @ vectors.T / np.outer(root, root)
+
+
+def _names(which: np.ndarray, p: int) -> str:
+    return ", ".join(map(str, np.unique(np.flatnonzero(which) % p)))

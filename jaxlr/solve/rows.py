@@ -25,6 +25,12 @@ def check_settings(tol: float, max_steps: int, method: str = "auto") -> None:
         raise ValueError(f"method is {method!r}: it must be 'auto', 'newton' or 'lbfgs'")
 
 
+def check_classes(n_classes: int | None) -> None:
+    """Raise ValueError where the number of classes is none."""
+    if n_classes is not None and not (n_classes == int(n_classes) and n_classes >= 2):
+        raise ValueError(f"n_classes is {n_classes}: it must be a whole number, at least 2")
+
+
 def check_not_traced(**arguments: Any) -> None:
     """Raise TypeError inside jax.jit or jax.vmap: a solver decides by values, step by step."""
     for name, value in arguments.items():
@@ -36,10 +42,18 @@ def check_not_traced(**arguments: Any) -> None:
 
 
 def take_rows(
-    X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    offset: ArrayLike | None,
+    n_classes: int | None = None,
 ) -> Rows:
     """Check one data set, and put it on the device; whether X is finite, the solver will see."""
-    X, y, s = batch.check_data(X, y, sample_weight, finite=False)
+    if n_classes is not None and np.ndim(y) != 1:
+        raise ValueError(f"y has shape {np.shape(y)}: pass the number of each row's class, (n,)")
+    X, y, s = batch.check_data(X, y, sample_weight, n_classes=n_classes, finite=False)
+    if offset is not None and n_classes is not None:
+        raise ValueError("offset is for two classes: added to all of K alike it changes nothing")
     if offset is not None:
         offset = jnp.asarray(offset)
         if offset.shape != (len(X),):
@@ -55,15 +69,24 @@ def take_many_rows(
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     offset: ArrayLike | None,
-    classes: ArrayLike | None,
+    n_classes: int | None,
+    *,
+    named: bool,
 ) -> Rows:
-    """Check one data set for many models; labels and weights may have a column for each."""
-    rows = take_rows(X, np.zeros(np.shape(X)[:1], bool), None, offset)
+    """Check one data set for many models; labels and weights may have a column for each.
+
+    Where classes are ``named``, labels are any numbers.
+    """
+    no_label = np.zeros(np.shape(X)[:1], bool)
+    rows = take_rows(X, no_label, None, offset, n_classes)
     y = shard.on_host(y)
-    if classes is None:
+    if named:
+        _check_columns("y", y, rows.X, np.isfinite(y), "class numbers must be finite")
+    elif n_classes is None:
         _check_columns("y", y, rows.X, (y >= 0) & (y <= 1), batch.LABELS)
     else:
-        _check_columns("y", y, rows.X, np.isfinite(y), "class numbers must be finite")
+        ok = (y >= 0) & (y < n_classes) & (np.floor(y) == y)
+        _check_columns("y", y, rows.X, ok, batch.CLASSES.format(n_classes - 1))
     if sample_weight is None:
         return rows._replace(y=shard.placed_like(y, rows.X))
     s = shard.on_host(sample_weight)
@@ -145,12 +168,14 @@ def start(init: Params | None, K: int, scaling: Scaling, rows: Rows) -> np.ndarr
         if rows.offset is not None and scaling.intercept:
             u[:, -1] = -np.mean(np.asarray(rows.offset, np.float64))
         return u
-    d = scaling.scale.shape[1]
     if not isinstance(init, Params):
         raise ValueError(f"init is {type(init).__name__}: it must be jaxlr.Params(w, b)")
     w, b = np.asarray(init.w, np.float64), np.asarray(init.b, np.float64)
-    if w.shape not in ((d,), (K, d)) or b.shape not in ((), (K,)):
-        raise ValueError(f"init has w {w.shape} and b {b.shape}: they must be ({d},) and ()")
+    classes = () if scaling.n_classes is None else (scaling.n_classes,)
+    of_w, of_b = (*classes, scaling.d), classes
+    if w.shape not in (of_w, (K, *of_w)) or b.shape not in (of_b, (K, *of_b)):
+        raise ValueError(f"init has w {w.shape} and b {b.shape}: they must be {of_w} and {of_b}")
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
         raise ValueError("init is not finite")
-    return scaling.from_raw(np.broadcast_to(w, (K, d)), np.broadcast_to(b, (K,)))
+    u = scaling.from_raw(np.broadcast_to(w, (K, *of_w)), np.broadcast_to(b, (K, *of_b)))
+    return scaling.centered(u)

@@ -6,6 +6,7 @@ not plain (no optimum, a matrix that is singular, no step that lowers the object
 up, and `descend` goes on from there.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jax import Array, lax
 
 from jaxlr import batch
 from jaxlr.batch import Models, Part, Rows, View
-from jaxlr.solve.newton import JITTER
+from jaxlr.solve.newton import JITTER, with_penalty
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.steps import WIDE, is_good, shortened
 from jaxlr.solve.values import Values
@@ -24,10 +25,10 @@ TURNS = 30  # reads before a way is given up
 
 
 class Problems(NamedTuple):
-    """K problems: start u (K, p), center and scale (K, d), how they see rows.
+    """K problems: start u (K, P), center and scale (K, d), how they see rows.
 
     ``tol`` (K,) is the largest entry of the gradient to leave. ``l2`` (K,) are the penalties, and
-    ``penalty`` (K, p) what they are on u^2 / 2.
+    ``penalty`` (K, P) what they are on u^2 / 2.
     """
 
     tol: Array
@@ -40,7 +41,7 @@ class Problems(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a model is: u, g (p,), J, the Newton matrix H (p, p), and whether all is in order.
+    """Where a model is: u, g (P,), J, the Newton matrix H (P, P), and whether all is in order.
 
     ``plain`` is whether nothing is seen yet that proves that there is no optimum.
     """
@@ -66,7 +67,7 @@ class Way(NamedTuple):
     history: Array
 
 
-@partial(jax.jit, static_argnames="apart")
+@partial(jax.jit, static_argnames=("apart", "n_classes"))
 def newton(
     problems: Problems,
     rows: Rows,
@@ -74,6 +75,7 @@ def newton(
     part: Part | None = None,
     *,
     apart: bool = False,
+    n_classes: int | None = None,
 ) -> Way:
     """Minimise K problems, over shared rows or ``apart``: each over rows of its own, X (K, m, d).
 
@@ -81,12 +83,13 @@ def newton(
     """
 
     def of_model(problem: Problems, own: Rows | None) -> Way:
-        return _descend(problem, rows if own is None else own, max_steps)
+        look = partial(_look, problem, rows if own is None else own, n_classes)
+        return _descend(problem, look, max_steps)
 
     return batch.map_models(of_model, problems, rows if apart else None, part=part)
 
 
-def _descend(problem: Problems, rows: Rows, max_steps: Array | int) -> Way:
+def _descend(problem: Problems, look: Callable[[Array], Place], max_steps: Array | int) -> Way:
     def on_its_way(way: Way) -> Array:
         size = jnp.abs(way.place.g).max(initial=0)
         able = way.place.plain & (way.t >= WIDE.shortest) & jnp.isfinite(way.step).all()
@@ -95,7 +98,7 @@ def _descend(problem: Problems, rows: Rows, max_steps: Array | int) -> Way:
 
     def turn(way: Way) -> Way:
         here, step, t = way.place, way.step, way.t
-        there = _look(problem, rows, here.u + t * step)
+        there = look(here.u + t * step)
         down, up = jnp.sum(here.g * step), jnp.sum(there.g * step)
         first = way.turns == 0
         good = is_good(here.J, there.J, down, up, WIDE) | first
@@ -123,19 +126,21 @@ def _line(reads: Array, place: Place) -> Array:
     return jnp.stack([reads.astype(size.dtype), place.J, size])
 
 
-def _look(problem: Problems, rows: Rows, u: Array) -> Place:
+def _look(problem: Problems, rows: Rows, n_classes: int | None, u: Array) -> Place:
     """Read the rows at u, in standardised parameters (`jaxlr.solve.scaling`)."""
     _, _, center, scale, penalty, l2, view = problem
-    p = len(u)
     arrays: Any = (center[None], scale[None])
     alone: Any = u[None]
-    scaling = Scaling(*arrays, intercept=p > len(scale))
+    intercept = len(u) // (n_classes or 1) > len(scale)
+    scaling = Scaling(*arrays, intercept=intercept, n_classes=n_classes)
     raw: Any = scaling.to_raw(alone)
     models = Models(raw[0], raw[1], jax.tree.map(lambda v: v[None], view))
     total, bend = batch.gradient_and_curvature(models, rows, center, scale)
-    values: Any = Values.of(total, alone, scaling, penalty[None], l2[None])
-    H = bend.H[0, :p, :p] / bend.s[0] + jnp.diag(penalty)
-    return Place(u, values.J[0], values.g[0], H, ~values.hopeless[0])
+    alone_penalty: Any = penalty[None]
+    values: Any = Values.of(total, alone, scaling, alone_penalty, l2[None])
+    H: Any = scaling.matrix(bend.H)  # pyright: ignore[reportArgumentType]
+    H = with_penalty(H / bend.s[:, None, None], alone_penalty, n_classes)
+    return Place(u, values.J[0], values.g[0], H[0], ~values.hopeless[0])
 
 
 def _newton_step(place: Place) -> Array:

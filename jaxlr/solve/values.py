@@ -11,8 +11,8 @@ class Values(NamedTuple):
     """What one read says of k models: objective (k,), gradient (k, p), and of the labels.
 
     ``separates`` (k,): every row is on its label's side, and no penalty holds the parameters
-    back; ``one_label`` (k,): there is but one label, and an intercept to run away with. Either
-    proves that there is no finite optimum.
+    back; ``one_label`` (k,): there is but one label, or a class has no row, and an intercept to run
+    away with. Either proves that there is no finite optimum.
     """
 
     J: np.ndarray
@@ -24,8 +24,10 @@ class Values(NamedTuple):
     def of(cls, total: Any, u: Any, scaling: Scaling, penalty: Any, l2: Any) -> "Values":
         """Values at u (k, p) from the `batch.GradientSums` of k models, their penalties added."""
         J = total.L / total.s + 0.5 * (penalty * u**2).sum(axis=1)
-        g = scaling.gradient(total.dw / total.s[:, None], total.db / total.s) + penalty * u
-        one_label = ((total.ones == 0) | (total.zeros == 0)) & scaling.intercept
+        s = total.s.reshape(-1, *[1] * (total.db.ndim - 1))
+        g = scaling.gradient(total.dw / s[..., None], total.db / s) + penalty * u
+        missing = (total.ones == 0) | (total.zeros == 0)
+        one_label = missing.reshape(len(J), -1).any(axis=1) & scaling.intercept
         return cls(J, g, (total.undecided == 0) & (l2 == 0), one_label)
 
     @property
