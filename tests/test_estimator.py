@@ -183,6 +183,13 @@ def test_the_tails_of_log_probabilities(K):
     np.testing.assert_allclose(p[0, 0 if K == 2 else 1], np.exp(-40), rtol=1e-14)
 
 
+@pytest.mark.parametrize("C", [3.0, np.inf])
+def test_classes_on_the_device(C, monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(5, K=3)
+    same(LogisticRegression(C=C).fit(X, y), linear_model.LogisticRegression(C=C, **TIGHT).fit(X, y))
+
+
 def test_small_units_and_large_ones():
     """The gradient is at most tol per unit of a feature, as scikit-learn counts it."""
     X, y = problem(6)

@@ -89,10 +89,10 @@ def test_any_splitter_and_any_scorer(cv):
     alike(ours, theirs)
 
 
-@pytest.mark.parametrize("cv", ["partition", "overlapping"])
-def test_folds_on_the_device(cv, monkeypatch):
+@pytest.mark.parametrize(("cv", "K"), [("partition", 2), ("overlapping", 2), ("partition", 3)])
+def test_folds_on_the_device(cv, K, monkeypatch):
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
-    ours, theirs = both(*problem(23), cv=SPLITTERS[cv])
+    ours, theirs = both(*problem(23, K=K), cv=SPLITTERS[cv])
     alike(ours, theirs)
 
 
