@@ -9,7 +9,7 @@ from scipy import sparse, special
 import jaxlr
 from jaxlr import batch
 from jaxlr.core import Params
-from jaxlr.solve import fit_on_host, suits_host
+from jaxlr.solve import fit_on_host, fit_rows_on_host, suits_host
 
 
 @pytest.mark.parametrize("n", [3, 1024, 2500])
@@ -131,3 +131,50 @@ def test_what_is_large_is_not_for_the_host():
     assert not suits_host(1_000_000, 4)
     assert not suits_host(1000, 2000)
     assert not suits_host(1000, 100, 50)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Rows of which the solver takes samples: more than a million numbers."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60_000, 18)) @ rng.standard_normal((18, 18)) + 3
+    return X, X[:, 0] - 3 + 2 * rng.logistic(size=len(X)) > 0, rng.uniform(0, 2, len(X))
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_rows_on_the_host_are_solved_like_any(many, kind, intercept):
+    X, y, s = many
+    X = X.astype(kind)
+    options = {"l2": 1e-3, "sample_weight": s, "fit_intercept": intercept, "tol": 1e-9}
+    found = fit_rows_on_host(X, y, **options)
+    assert found.certificate.converged
+    assert found.certificate.steps < 30
+    # The gradient at the parameters that were found, by NumPy.
+    w, b = found.params
+    dz = s * (special.expit(X.astype(np.float64) @ w + b) - y) / s.sum()
+    np.testing.assert_allclose(X.astype(np.float64).T @ dz, -1e-3 * w, atol=2e-8)
+    assert intercept == (abs(dz.sum()) < 1e-8)
+    assert (b == 0) == (not intercept)
+
+
+@pytest.mark.thorough
+def test_rows_on_the_host_have_the_same_certificate(many):
+    X, y, _ = many
+    found, expected = fit_rows_on_host(X, y, l2=1e-3), jaxlr.fit(X, y, l2=1e-3)
+    np.testing.assert_allclose(found.params.w, expected.params.w, rtol=1e-10)
+    assert found.certificate.reads == expected.certificate.reads
+    assert found.certificate.gap == pytest.approx(expected.certificate.gap, rel=1e-3)
+    np.testing.assert_allclose(found.covariance("sandwich"), expected.covariance("sandwich"))
+
+
+def test_rare_columns_and_separation_on_the_host(many):
+    X, y, _ = many
+    X = X.copy()
+    X[:, 0] = np.arange(len(X)) % 20_000 == 0  # 3 rows, of one label
+    y = y | (X[:, 0] == 1)
+    held = fit_rows_on_host(X, y, l2=1e-3)
+    assert held.certificate.converged
+    free = fit_rows_on_host(X, y)
+    assert free.certificate.status is jaxlr.FitStatus.SEPARATED
+    assert free.certificate.runaway == (0,)

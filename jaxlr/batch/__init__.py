@@ -45,7 +45,7 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
-from jaxlr.batch.predictors import terms_at
+from jaxlr.batch.predictors import Terms, terms_at
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "RowBlock",
     "Rows",
     "Sums",
+    "Terms",
     "View",
     "check_data",
     "check_features",

@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxlr import core
 
-_PIECE = 1024  # rows; more cost a small data set more than its calls do
+PIECE = 1024  # rows; more cost a small data set more than its calls do
 
 
 class Terms(NamedTuple):
@@ -26,7 +26,7 @@ class Terms(NamedTuple):
     d2z: np.ndarray
 
 
-def terms_at(z: np.ndarray, y: np.ndarray) -> Terms:
+def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> Terms:
     """Terms of n rows in the type of z, which lies in the host's memory, as does the result.
 
     Parameters
@@ -35,6 +35,8 @@ def terms_at(z: np.ndarray, y: np.ndarray) -> Terms:
         Linear predictors.
     y : ndarray, shape (n,)
         Labels in [0, 1], or class numbers.
+    piece : int
+        Rows that are taken at a time; compiled once for each such number.
 
     Examples
     --------
@@ -42,19 +44,18 @@ def terms_at(z: np.ndarray, y: np.ndarray) -> Terms:
     [-0.5]
     """
     n = len(z)
-    pieces = [
-        _terms(_fill(z[i : i + _PIECE]), _fill(y[i : i + _PIECE])) for i in range(0, n, _PIECE)
-    ]
-    if len(pieces) == 1:
-        return Terms(*(np.asarray(v)[:n] for v in pieces[0]))
-    return Terms(*(np.concatenate(v)[:n] for v in zip(*pieces, strict=True)))
+    starts = range(0, n, piece)
+    found = [_terms(_fill(z[i : i + piece], piece), _fill(y[i : i + piece], piece)) for i in starts]
+    if len(found) == 1:
+        return Terms(*(np.asarray(v)[:n] for v in found[0]))
+    return Terms(*(np.concatenate(v)[:n] for v in zip(*found, strict=True)))
 
 
-def _fill(v: np.ndarray) -> np.ndarray:
+def _fill(v: np.ndarray, size: int) -> np.ndarray:
     """Rows of a whole piece, where there are fewer."""
-    if len(v) == _PIECE:
+    if len(v) == size:
         return v
-    whole = np.zeros((_PIECE, *v.shape[1:]), v.dtype)
+    whole = np.zeros((size, *v.shape[1:]), v.dtype)
     whole[: len(v)] = v
     return whole
 

@@ -8,7 +8,15 @@ import numpy as np
 from jaxlr.core import Params
 from jaxlr.estimator.inputs import Labelled
 from jaxlr.estimator.penalty import Penalty
-from jaxlr.solve import Certificate, FitStatus, fit, fit_on_host, suits_host
+from jaxlr.solve import (
+    Certificate,
+    FitStatus,
+    fit,
+    fit_on_host,
+    fit_rows_on_host,
+    suits_host,
+    suits_host_rows,
+)
 
 _FREE = 1e-10  # what Newton's last step reaches anyway where a problem is small
 _SMALL = 1e6  # numbers in X that are read in no time
@@ -91,9 +99,11 @@ def _by_rows(
     l1, l2 = penalty.factors(rows.total)
     y, more = labels(rows)
     more |= {"l1": l1} if l1 else {}
+    plain = not more and isinstance(rows.X, np.ndarray)
+    solver = fit_rows_on_host if plain and suits_host_rows(*rows.shape) else fit
 
     def attempt(goal: float, init: Params | None) -> Found:
-        found = fit(
+        found = solver(
             rows.X,
             y,
             l2=l2,

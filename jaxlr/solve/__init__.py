@@ -1,7 +1,7 @@
 """To the optimum, with a certificate."""
 
 from jaxlr.solve.fit import fit
-from jaxlr.solve.host import HostFit, fit_on_host, suits_host
+from jaxlr.solve.host import HostFit, fit_on_host, fit_rows_on_host, suits_host, suits_host_rows
 from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
@@ -28,6 +28,8 @@ __all__ = [
     "fit",
     "fit_many",
     "fit_on_host",
+    "fit_rows_on_host",
     "fit_stream",
     "suits_host",
+    "suits_host_rows",
 ]

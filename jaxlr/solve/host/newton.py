@@ -22,7 +22,7 @@ from jaxlr import batch, shard
 from jaxlr.core import Params
 from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.design import Dense, Sparse
+from jaxlr.solve.host.rows import Dense, Sparse
 from jaxlr.solve.newton import JITTER
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.scaling import Scaling
