@@ -166,17 +166,17 @@ class _Problem(NamedTuple):
         return _Place(U, J, g, step, self._separates(Z))
 
     def _hessian(self, d2z: np.ndarray) -> np.ndarray:
-        m, p = self.m, self.scaling.size
+        m, p = self.m, self.scaling.d + self.scaling.intercept
         bend = (self.s * d2z.reshape(len(d2z), -1).T).reshape(m, m, -1)
         H = np.zeros((m, p, m, p))
         for j in range(m):
             for k in range(j + 1):
                 H[j, :, k] = H[k, :, j] = self.rows.moment(bend[j, k])
         H = H.reshape(m * p, m * p)
-        H[np.diag_indices(m * p)] += np.tile(self.penalty, m)
+        _diagonal(H)[:] += np.tile(self.penalty, m)
         if m > 1:  # what all classes have in common: H by itself knows nothing of it
-            common = np.diag(H).reshape(m, p).mean(axis=0) / m
-            H += np.kron(np.ones((m, m)), np.diag(common))
+            common = _diagonal(H).reshape(m, p).mean(axis=0) / m
+            np.einsum("jaka->jka", H.reshape(m, p, m, p))[:] += common  # a view
         return H
 
     def lacks_a_class(self) -> bool:
@@ -202,16 +202,21 @@ class _Problem(NamedTuple):
 
 def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     """``-H^-1 g``, NaN where H is not positive definite."""
-    from scipy.linalg import get_lapack_funcs  # a tenth of a second that `import jaxlr` spares
+    from scipy.linalg.lapack import dposv  # a tenth of a second that `import jaxlr` spares
 
-    root = np.sqrt(np.diag(H))
-    if not (root > 0).all():
+    diagonal = _diagonal(H)
+    if not diagonal.min(initial=1) > 0:
         return np.full_like(g, np.nan)
-    scaled = H / np.outer(root, root)
-    scaled[np.diag_indices(len(root))] += JITTER
-    solve: Any = get_lapack_funcs("posv", (scaled,))
-    _, x, failed = solve(scaled, g.ravel() / root, lower=True)
+    root = np.sqrt(diagonal)
+    H = H / (root[:, None] * root)
+    _diagonal(H)[:] += JITTER
+    _, x, failed = dposv(H, g.ravel() / root, lower=True, overwrite_a=True)
     return np.full_like(g, np.nan) if failed else -(x / root).reshape(g.shape)
+
+
+def _diagonal(H: np.ndarray) -> np.ndarray:
+    """View of the diagonal."""
+    return H.reshape(-1)[:: len(H) + 1]
 
 
 def _descend(problem: _Problem, U: np.ndarray, tol: float, max_steps: int) -> _Way | None:
