@@ -333,6 +333,21 @@ def test_a_grid_search_compiles_nothing_after_the_first_fit(rows):
     assert search.best_score_ == search.cv_results_["mean_test_score"].max() > 0.4
 
 
+def test_folds_of_about_one_size_are_compiled_once(monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(12, n=84)
+    LogisticRegression().fit(X[:81], y[:81])
+    before = traces()
+    for n in (82, 83, 84):
+        ours = LogisticRegression().fit(X[:n], y[:n])
+        theirs = linear_model.LogisticRegression(**TIGHT).fit(X[:n], y[:n])
+        same(ours, theirs)
+        weighted = LogisticRegression(class_weight="balanced").fit(X[:n], y[:n])
+        theirs = linear_model.LogisticRegression(**TIGHT, class_weight="balanced")
+        same(weighted, theirs.fit(X[:n], y[:n]))
+    assert traces() == before
+
+
 def test_threads_that_fit_at_once_get_what_each_would_alone():
     problems = [problem(seed, n=60 + seed, d=2 + seed % 3, K=2 + seed % 2) for seed in range(8)]
     alone = [LogisticRegression().fit(*one) for one in problems]

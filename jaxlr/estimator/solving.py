@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlr.core import Params
-from jaxlr.estimator.inputs import Labelled
+from jaxlr.estimator.inputs import Labelled, rounded_up
 from jaxlr.estimator.penalty import Penalty
 from jaxlr.solve import (
     Certificate,
@@ -97,10 +97,11 @@ def _by_rows(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
 ) -> tuple[Params, Certificate]:
     l1, l2 = penalty.factors(rows.total)
+    binary = len(rows.classes) == 2 and not l1 and isinstance(rows.X, np.ndarray)
+    on_host = binary and suits_host_rows(*rows.shape)
+    solver, rows = (fit_rows_on_host, rows) if on_host else (fit, rounded_up(rows))
     y, more = labels(rows)
     more |= {"l1": l1} if l1 else {}
-    plain = not more and isinstance(rows.X, np.ndarray)
-    solver = fit_rows_on_host if plain and suits_host_rows(*rows.shape) else fit
 
     def attempt(goal: float, init: Params | None) -> Found:
         found = solver(
