@@ -202,7 +202,9 @@ class _Problem(NamedTuple):
 
 def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     """``-H^-1 g``, NaN where H is not positive definite."""
-    from scipy.linalg.lapack import dposv  # a tenth of a second that `import jaxlr` spares
+    from scipy.linalg import lapack  # a tenth of a second that `import jaxlr` spares
+
+    solve: Any = lapack.dposv  # pyright: ignore[reportAttributeAccessIssue]
 
     diagonal = _diagonal(H)
     if not diagonal.min(initial=1) > 0:
@@ -210,7 +212,7 @@ def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     root = np.sqrt(diagonal)
     H = H / (root[:, None] * root)
     _diagonal(H)[:] += JITTER
-    _, x, failed = dposv(H, g.ravel() / root, lower=True, overwrite_a=True)
+    _, x, failed = solve(H, g.ravel() / root, lower=True, overwrite_a=True)
     return np.full_like(g, np.nan) if failed else -(x / root).reshape(g.shape)
 
 
