@@ -6,6 +6,7 @@
     .venv/bin/python scripts/bench.py sweep       # many trainings in one program
     .venv/bin/python scripts/bench.py check       # judges of derivatives
     .venv/bin/python scripts/bench.py stream      # a file in blocks, beside pyarrow
+    .venv/bin/python scripts/bench.py sklearn     # the estimators, beside scikit-learn's
     .venv/bin/python scripts/bench.py device      # what the devices are, and their bandwidth
     .venv/bin/python scripts/bench.py import      # what `import jaxlr` adds to `import jax`
 
@@ -19,7 +20,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from benches import check, device, fit, gradient, imports, many, stream, sweep
+from benches import check, device, fit, gradient, imports, many, scikit, stream, sweep
 
 
 def main() -> None:
@@ -29,10 +30,10 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, check, imports, stream, sweep, device):
+    for module in (gradient, fit, many, check, imports, stream, sweep, scikit, device):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
-    if arguments.command != "import":
+    if arguments.command not in ("import", "sklearn-alone"):
         import jax
 
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)

@@ -67,6 +67,11 @@ PROBLEMS = small.Problems(
     l2=jnp.zeros(2),
     view=View(),
 )
+THREE = jaxlr.zeros(D, n_classes=3)
+THREES = Models(jnp.zeros((2, 3, D)), jnp.zeros((2, 3)))
+PROBLEMS_OF_THREE = PROBLEMS._replace(
+    u=jnp.zeros((2, 3 * (D + 1))), penalty=jnp.zeros((2, 3 * (D + 1)))
+)
 API = {
     "forward": one_example(jaxlr.forward),
     "backward": of_cache(jaxlr.backward),
@@ -97,6 +102,15 @@ API = {
         lambda *a: batch.curvature_sums_apart(*apart(*a), jnp.zeros((2, D)), jnp.ones((2, D)))
     ),
     "cross_validate: scores": models(lambda *a: batch.scores(*shared(*a), jnp.arange(10))),
+    "classes: forward": one_example(lambda _, x, y: jaxlr.forward(THREE, x, y)),
+    "classes: loss_and_grads": lambda params, X, y: jaxlr.loss_and_grads(THREE, X, y),
+    "classes: hessian": lambda params, X, y: jaxlr.hessian(THREE, X, y, 0.1),
+    "classes: hessian_product": lambda params, X, y: jaxlr.hessian_product(THREE, THREE, X, y),
+    "classes: newton": lambda params, X, y: small.newton(
+        PROBLEMS_OF_THREE, Rows(X, y), 100, n_classes=3
+    ),
+    "classes: gradient_sums": lambda params, X, y: batch.gradient_sums(THREES, Rows(X, y)),
+    "classes: side_sums": lambda params, X, y: batch.side_sums(THREES, Rows(X, y)),
     "train": step(None),
     "train, mini-batches": step((jnp.zeros((2, 64), int), 1)),
 }

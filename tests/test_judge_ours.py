@@ -78,3 +78,32 @@ def test_the_gradient_of_a_batch_passes_with_weights_and_penalty():
     wrong = lambda *args: grads(*args[:-1], 0.0)  # noqa: E731
     report = check_gradient(logistic_loss, wrong, *batch(), s, 0.125, level="quick")
     assert report.verdict is Verdict.WRONG
+
+
+@pytest.mark.relaxed
+def test_the_derivatives_of_the_softmax_pass():
+    def loss(z, y):
+        return core.loss_at(z, y)[0]
+
+    def slope(z, y):
+        return core.slope(core.loss_at(z, y)[1]).astype(z.dtype)
+
+    def plain(z, y):
+        return -jnp.sum(y * jax.nn.log_softmax(z))
+
+    def d2z(z, y, c):
+        return core.curvature_product(core.loss_at(z, y)[1], c).astype(z.dtype), None
+
+    z = np.float32([0.5, -1.5, 2.0, 0.25])
+    first = rule(loss, lambda z, y, c: (c * slope(z, y), None))
+    second = rule(slope, d2z)
+    for y in (np.eye(4, dtype=np.float32)[2], np.float32([0.25, 0.5, 0.25, 0])):
+        report = check_derivatives(first, z, y, reference=plain, argnums=0, level="quick", order=1)
+        assert report, str(report)
+        of_slope = lambda z, y: jax.nn.softmax(z) - y  # noqa: E731
+        report = check_derivatives(
+            second, z, y, reference=of_slope, argnums=0, level="quick", order=1
+        )
+        assert report, str(report)
+    wrong = rule(loss, lambda z, y, c: (c * jnp.where(z == z.max(), slope(z, y) + 1, 0), None))
+    assert not check_derivatives(wrong, z, y, reference=plain, argnums=0, level="quick", order=1)

@@ -45,7 +45,14 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
-from jaxlr.batch.predictors import Terms, terms_at
+from jaxlr.batch.optimality import (
+    Optimality,
+    dual_sums,
+    optimality_and_curvature,
+    optimality_sums,
+    take_columns,
+)
+from jaxlr.batch.predictors import PredictorTerms, terms_at
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -57,11 +64,12 @@ __all__ = [
     "GradientSums",
     "Models",
     "Moment",
+    "Optimality",
     "Part",
+    "PredictorTerms",
     "RowBlock",
     "Rows",
     "Sums",
-    "Terms",
     "View",
     "check_data",
     "check_features",
@@ -72,6 +80,7 @@ __all__ = [
     "compiled_mean_loss",
     "curvature_sums",
     "curvature_sums_apart",
+    "dual_sums",
     "fault",
     "first_false",
     "gradient_and_curvature",
@@ -85,6 +94,8 @@ __all__ = [
     "mean_loss",
     "moment_sums",
     "objective",
+    "optimality_and_curvature",
+    "optimality_sums",
     "penalised",
     "probabilities",
     "scores",
@@ -92,5 +103,6 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sums_of_rows",
+    "take_columns",
     "terms_at",
 ]

@@ -15,7 +15,7 @@ from jaxlr import core
 PIECE = 1024  # rows; more cost a small data set more than its calls do
 
 
-class Terms(NamedTuple):
+class PredictorTerms(NamedTuple):
     """Of n rows: losses ``L`` (n,), slopes ``dz`` (n,) and curvatures ``d2z`` (n,).
 
     Of K classes ``dz`` is (n, K) and ``d2z`` (n, K, K).
@@ -26,8 +26,8 @@ class Terms(NamedTuple):
     d2z: np.ndarray
 
 
-def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> Terms:
-    """Terms of n rows in the type of z, which lies in the host's memory, as does the result.
+def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> PredictorTerms:
+    """PredictorTerms of n rows in the type of z, which lies in the host's memory, as does the result.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> Terms:
     starts = range(0, n, piece)
     found = [_terms(_fill(z[i : i + piece], piece), _fill(y[i : i + piece], piece)) for i in starts]
     if len(found) == 1:
-        return Terms(*(np.asarray(v)[:n] for v in found[0]))
-    return Terms(*(np.concatenate(v)[:n] for v in zip(*found, strict=True)))
+        return PredictorTerms(*(np.asarray(v)[:n] for v in found[0]))
+    return PredictorTerms(*(np.concatenate(v)[:n] for v in zip(*found, strict=True)))
 
 
 def _fill(v: np.ndarray, size: int) -> np.ndarray:

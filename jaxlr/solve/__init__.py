@@ -3,6 +3,7 @@
 from jaxlr.solve.fit import fit
 from jaxlr.solve.host import HostFit, fit_on_host, fit_rows_on_host, suits_host, suits_host_rows
 from jaxlr.solve.many import Fits, fit_many
+from jaxlr.solve.proximal import Path, path
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
 from jaxlr.solve.rows import check_settings
@@ -18,6 +19,7 @@ __all__ = [
     "FitStatus",
     "Fits",
     "HostFit",
+    "Path",
     "RowBlock",
     "RowStream",
     "Score",
@@ -30,6 +32,7 @@ __all__ = [
     "fit_on_host",
     "fit_rows_on_host",
     "fit_stream",
+    "path",
     "suits_host",
     "suits_host_rows",
 ]

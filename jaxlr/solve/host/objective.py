@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxlr import batch, shard
-from jaxlr.batch import Curvature, GradientSums, Moment, Rows, Terms, View
+from jaxlr.batch import Curvature, GradientSums, Moment, PredictorTerms, Rows, View
 from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.fit import minimise
@@ -23,13 +23,13 @@ _BLOCK = 1 << 13  # rows; a block of some features stays in the cache between it
 
 
 class _Block(NamedTuple):
-    """Some rows: X (m, d), weights s (m,), labels y (m,), linear predictors z, and `Terms`."""
+    """Some rows: X (m, d), weights s (m,), labels y (m,), linear predictors z, and `PredictorTerms`."""
 
     X: np.ndarray
     s: np.ndarray
     y: np.ndarray
     z: np.ndarray
-    terms: Terms
+    terms: PredictorTerms
 
 
 class HostObjective(Objective):
