@@ -27,7 +27,7 @@ class PredictorTerms(NamedTuple):
 
 
 def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> PredictorTerms:
-    """PredictorTerms of n rows in the type of z, which lies in the host's memory, as does the result.
+    """Find the terms of n rows, in the type of z; all lies in the memory of the host.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ _BLOCK = 1 << 13  # rows; a block of some features stays in the cache between it
 
 
 class _Block(NamedTuple):
-    """Some rows: X (m, d), weights s (m,), labels y (m,), linear predictors z, and `PredictorTerms`."""
+    """Some rows: X (m, d), weights s, labels y and linear predictors z (m,), and their terms."""
 
     X: np.ndarray
     s: np.ndarray
