@@ -18,20 +18,9 @@ from jax.sharding import Mesh
 
 from jaxlr import core
 from jaxlr.batch.blocks import Part, sum_over_rows
-from jaxlr.batch.models import (
-    _CURVATURE_ROW_BYTES,
-    Curvature,
-    GradientSums,
-    Models,
-    Rows,
-    _curvature_of,
-    _gradient_of,
-    _sum,
-    _Terms,
-    _terms,
-    label_of,
-    weight_of,
-)
+from jaxlr.batch.models.curvature import Curvature, curvature_of, curvature_row_bytes
+from jaxlr.batch.models.gradients import GradientSums, gradient_of, sum_models
+from jaxlr.batch.models.rows import Models, Rows, Terms, label_of, terms_of, weight_of
 
 
 class Optimality(NamedTuple):
@@ -42,9 +31,9 @@ class Optimality(NamedTuple):
     down: Array
 
 
-def _optimality_of(terms: _Terms, rows: Rows) -> Optimality:
+def _optimality_of(terms: Terms, rows: Rows) -> Optimality:
     up, down = jnp.maximum(terms.dz, 0).sum(1), jnp.maximum(-terms.dz, 0).sum(1)
-    return Optimality(_gradient_of(terms, rows), up, down)
+    return Optimality(gradient_of(terms, rows), up, down)
 
 
 @partial(jax.jit, static_argnames="mesh")
@@ -54,9 +43,9 @@ def optimality_sums(
     """`gradient_sums`, and how much of the slopes is positive."""
 
     def sums(models: Models, rows: Rows) -> Optimality:
-        return _optimality_of(_terms(models, rows), rows)
+        return _optimality_of(terms_of(models, rows), rows)
 
-    return _sum(sums, models, rows, None, part, mesh)
+    return sum_models(sums, models, rows, None, part, mesh)
 
 
 @partial(jax.jit, static_argnames="mesh")
@@ -72,11 +61,12 @@ def optimality_and_curvature(
     """`optimality_sums` and `curvature_sums` in one: less to do where X is small."""
 
     def sums(given: tuple[Models, Array, Array], rows: Rows) -> Any:
-        terms = _terms(given[0], rows)
-        return _optimality_of(terms, rows), _curvature_of(terms, rows, *given[1:])
+        terms = terms_of(given[0], rows)
+        return _optimality_of(terms, rows), curvature_of(terms, rows, *given[1:])
 
+    row_bytes = curvature_row_bytes(models, center)
     total, bend = sum_over_rows(
-        sums, (models, center, scale), rows, mesh=mesh, row_bytes=_CURVATURE_ROW_BYTES, part=part
+        sums, (models, center, scale), rows, mesh=mesh, row_bytes=row_bytes, part=part
     )
     return total, bend.as_matrices()
 
