@@ -52,6 +52,7 @@ from jaxlr.batch.optimality import (
     optimality_sums,
     take_columns,
 )
+from jaxlr.batch.predictors import PredictorTerms, terms_on_host
 from jaxlr.batch.sparse import SparseX, is_sparse
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
@@ -72,6 +73,7 @@ __all__ = [
     "Moment",
     "Optimality",
     "Part",
+    "PredictorTerms",
     "RowBlock",
     "Rows",
     "SparseX",
@@ -115,4 +117,5 @@ __all__ = [
     "sparse_side_sums",
     "sums_of_rows",
     "take_columns",
+    "terms_on_host",
 ]
