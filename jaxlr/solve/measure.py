@@ -8,9 +8,10 @@ import numpy as np
 from jax import Array
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows
+from jaxlr.batch import Rows, SparseX
 from jaxlr.solve.objective import draw
 from jaxlr.solve.scaling import Scaling, is_constant
+from jaxlr.solve.sparse import moments
 from jaxlr.solve.totals import total
 
 ROWS_MEASURED = 4096  # for the means and deviations of the features
@@ -33,6 +34,10 @@ def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Mea
     Few rows do not show a column that differs from its mean in a few rows only, a label or a
     weight that most rows do not have.
     """
+    if isinstance(rows.X, SparseX):
+        scaling, _ = from_moments(moments(rows), np.zeros(rows.X.shape[1]), intercept=intercept)
+        scaling = checked(scaling)._replace(n_classes=n_classes)
+        return Measured(scaling, typical=False, reads=1.0)
     few = draw(len(rows.X), ROWS_MEASURED).numbers
     X = shard.on_host(rows.X, few).astype(np.float64)
     weight = np.ones(len(X))
@@ -75,8 +80,24 @@ def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
     """Measure all rows, and say which columns are constant."""
     s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
     first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
-    sums = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
-    return from_moments(total(sums, rows.X, rows.X.size), first, intercept=scaling.intercept)
+    if isinstance(rows.X, np.ndarray):
+        sums = _moments(rows.X, np.asarray(s, np.float64), first)
+    else:
+        of_rows = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
+        sums = total(of_rows, rows.X, rows.X.size)
+    return from_moments(sums, first, intercept=scaling.intercept)
+
+
+def _moments(
+    X: np.ndarray, s: np.ndarray, first: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Do what `batch.moment_sums` does, in NumPy."""
+    off, square = np.zeros_like(first), np.zeros_like(first)
+    for i in range(0, len(X), ROWS_MEASURED):
+        here = X[i : i + ROWS_MEASURED] - first
+        off += s[i : i + ROWS_MEASURED] @ here
+        square += s[i : i + ROWS_MEASURED] @ here**2
+    return s.sum(), off, square
 
 
 def from_moments(
