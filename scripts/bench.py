@@ -32,7 +32,19 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, path, check, imports, sparse, stream, sweep, scikit, device):
+    for module in (
+        gradient,
+        fit,
+        many,
+        path,
+        check,
+        imports,
+        sparse,
+        stream,
+        sweep,
+        scikit,
+        device,
+    ):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
     if arguments.command not in ("import", "sklearn-alone"):
