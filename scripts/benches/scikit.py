@@ -152,7 +152,7 @@ def images(n: int) -> tuple[np.ndarray, np.ndarray]:
     X, y = found
     rng = np.random.default_rng(0)
     pick = rng.integers(len(X), size=n)
-    digits = ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1).astype(np.float32)
+    digits = np.asarray(ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1), np.float32)
     size = digits.shape[1]
     made = np.zeros((n, _PIXELS, _PIXELS), np.float32)
     for image, digit, i, j in zip(made, digits[pick], *rng.integers(2, 7, (2, n)), strict=True):
