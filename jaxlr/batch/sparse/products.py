@@ -1,10 +1,12 @@
 """Products with a sparse X, both ways: ``z = X w`` by its rows, ``dw = X' dz`` by its columns."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxlr.batch.sparse.layout import Lines
+from jaxlr.batch.sparse.layout import LANES, Lines
 
 _AT_ONCE = 1 << 24  # sums of chunks, on an accelerator
 
@@ -36,20 +38,23 @@ def products(lines: Lines, V: Array) -> Array:
 def _chunk_sums(
     v: Array, place: Array, value: Array | None = None, *, squared: bool = False
 ) -> Array:
-    """Sum over each chunk, written out: so it is one loop over the chunks, which XLA splits."""
+    """Sum over each chunk, some lanes at a time: loops over the chunks, which XLA splits."""
 
-    def sums(v: Array) -> Array:
-        total = jnp.zeros(place.shape[1], v.dtype)
-        for j, lane in enumerate(place):
-            term = _at(v, lane)
+    def add_lanes(first: int, total: Array) -> Array:
+        for j in range(first, min(first + LANES, len(place))):
+            term = _at(v, place[j])
             if value is not None:
                 x = value[j].astype(v.dtype)
                 term = (x**2 if squared else x) * term
             total = total + term
         return total
 
-    # Left to itself, XLA would compute sums again wherever one is read. No place is below 0.
-    return lax.cond(place[0, 0] >= 0, sums, lambda v: jnp.zeros(place.shape[1], v.dtype), v)
+    total = jnp.zeros(place.shape[1], v.dtype)
+    for first in range(0, len(place), LANES):
+        # Left to itself, XLA would compute sums again wherever one is read. No place is below 0.
+        add = partial(add_lanes, first)
+        total = lax.cond(place[first, 0] >= 0, add, lambda total: total, total)
+    return total
 
 
 def _at(v: Array, place: Array) -> Array:
