@@ -48,6 +48,7 @@ from jaxlr.batch.objective import (
 from jaxlr.batch.sparse import SparseX, is_sparse
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
+    sparse_diagonal_sums,
     sparse_gradient_sums,
     sparse_moment_sums,
     sparse_side_sums,
@@ -99,6 +100,7 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sparse_curvature_sums",
+    "sparse_diagonal_sums",
     "sparse_gradient_sums",
     "sparse_moment_sums",
     "sparse_side_sums",

@@ -25,14 +25,14 @@ def product(lines: Lines, v: Array, *, squared: bool = False) -> Array:
     return found
 
 
-def products(lines: Lines, V: Array) -> Array:
+def products(lines: Lines, V: Array, *, squared: bool = False) -> Array:
     """Multiply by each row of V (K, m): (K, lines), one after the other on a CPU."""
     if len(V) == 1:
-        return product(lines, V[0])[None]
+        return product(lines, V[0], squared=squared)[None]
     together = None
     if jax.default_backend() != "cpu":
         together = max(1, min(len(V), _AT_ONCE // lines.value.shape[1]))
-    return lax.map(lambda v: product(lines, v), V, batch_size=together)
+    return lax.map(lambda v: product(lines, v, squared=squared), V, batch_size=together)
 
 
 def _chunk_sums(
