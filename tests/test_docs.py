@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-JUDGE = (Path(__file__).parents[1] / "docs" / "judge.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+JUDGE, PENALTIES = ((DOCS / name).read_text() for name in ("judge.md", "penalties.md"))
 
 
 class Checker(doctest.OutputChecker):
@@ -61,3 +62,11 @@ def test_the_judge_has_five_examples_and_none_of_its_code_is_left_out():
         assert re.search(r"^wrong | wrong$", text, re.MULTILINE), title
     code = re.findall(r"^```(\w*)\n(.*?)^```", JUDGE, re.MULTILINE | re.DOTALL)
     assert [kind for kind, text in code if not text.startswith(">>> ")] == ["py"]  # the fixture
+
+
+@pytest.mark.relaxed
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_penalties_of_other_packages_give_our_answers():
+    found, said = run(PENALTIES, "penalties")
+    assert not found.failed, said
+    assert found.attempted > 15

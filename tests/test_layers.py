@@ -22,6 +22,7 @@ ALLOWED = {
     "batch": {"core", "shard"},
     "train": {"core", "shard", "batch"},
     "solve": {"core", "shard", "batch"},
+    "estimator": {"core", "shard", "batch", "train", "solve", "extras"},
     "run": {"core", "shard", "batch", "train", "solve", "check", "data", "extras"},
     "export": {"core", "data", "extras", "run"},
     "cli": {"core", "shard", "batch", "train", "solve", "check", "data", "extras", "run", "export"},

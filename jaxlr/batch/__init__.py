@@ -45,6 +45,14 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
+from jaxlr.batch.optimality import (
+    Optimality,
+    dual_sums,
+    optimality_and_curvature,
+    optimality_sums,
+    take_columns,
+)
+from jaxlr.batch.predictors import PredictorTerms, terms_on_host
 from jaxlr.batch.sparse import SparseX, is_sparse
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
@@ -64,7 +72,9 @@ __all__ = [
     "GradientSums",
     "Models",
     "Moment",
+    "Optimality",
     "Part",
+    "PredictorTerms",
     "RowBlock",
     "Rows",
     "SparseX",
@@ -79,6 +89,7 @@ __all__ = [
     "compiled_mean_loss",
     "curvature_sums",
     "curvature_sums_apart",
+    "dual_sums",
     "fault",
     "first_false",
     "gradient_and_curvature",
@@ -93,6 +104,8 @@ __all__ = [
     "mean_loss",
     "moment_sums",
     "objective",
+    "optimality_and_curvature",
+    "optimality_sums",
     "penalised",
     "probabilities",
     "scores",
@@ -105,4 +118,6 @@ __all__ = [
     "sparse_moment_sums",
     "sparse_side_sums",
     "sums_of_rows",
+    "take_columns",
+    "terms_on_host",
 ]

@@ -5,6 +5,7 @@ from z to L, for two classes and for K. Nothing here is a transform: one example
 no compilation and no device. `batch` maps it over rows, and `check` proves it against autodiff.
 """
 
+from jaxlr.core.conjugate import conjugate
 from jaxlr.core.example import (
     backward,
     curvature,
@@ -22,6 +23,7 @@ __all__ = [
     "Params",
     "Trace",
     "backward",
+    "conjugate",
     "curvature",
     "curvature_product",
     "forward",

@@ -16,7 +16,7 @@ from jaxlr.shard.hosts import (
     join,
     start_hosts,
 )
-from jaxlr.shard.memory import aligned_empty, put
+from jaxlr.shard.memory import aligned_empty, host_device, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
 from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
@@ -33,6 +33,7 @@ __all__ = [
     "gather",
     "gather_bytes",
     "host_count",
+    "host_device",
     "host_index",
     "host_share",
     "in_threads",

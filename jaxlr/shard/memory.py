@@ -1,6 +1,6 @@
 """Memory that a device takes over without copying it."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -44,6 +44,21 @@ def put(v: np.ndarray) -> Array:
         in_threads([partial(np.copyto, *piece) for piece in pieces])
         v = copy
     return jax.device_put(v)
+
+
+@cache
+def host_device() -> Any:
+    """CPU that JAX has beside its accelerators; None, the default, where it was started without.
+
+    Examples
+    --------
+    >>> host_device().platform
+    'cpu'
+    """
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
 
 
 def _on_cpu() -> bool:

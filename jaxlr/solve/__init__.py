@@ -1,7 +1,9 @@
 """To the optimum, with a certificate."""
 
 from jaxlr.solve.fit import fit
+from jaxlr.solve.host import HostFit, fit_on_host, fit_rows_on_host, suits_host, suits_host_rows
 from jaxlr.solve.many import Fits, fit_many
+from jaxlr.solve.proximal import Path, path
 from jaxlr.solve.resampling import Bootstrap, bootstrap
 from jaxlr.solve.result import Certificate, Fit, FitHistory, FitStatus
 from jaxlr.solve.rows import check_settings
@@ -16,6 +18,8 @@ __all__ = [
     "FitHistory",
     "FitStatus",
     "Fits",
+    "HostFit",
+    "Path",
     "RowBlock",
     "RowStream",
     "Score",
@@ -25,5 +29,10 @@ __all__ = [
     "draw_folds",
     "fit",
     "fit_many",
+    "fit_on_host",
+    "fit_rows_on_host",
     "fit_stream",
+    "path",
+    "suits_host",
+    "suits_host_rows",
 ]

@@ -12,7 +12,8 @@ from jaxlr.solve.scaling import Scaling
 
 # Standard deviations that a Newton step moves a converged model, at most, where every column has
 # its deviation from many rows; elsewhere a bound of how far it moves any row in z.
-_STILL_MOVING, _STILL_MOVING_ROWS = 0.005, 0.03
+_STILL_MOVING, STILL_MOVING_ROWS = 0.005, 0.03
+SMALL_GRADIENT = 1e-3  # from which on a step should not move that far any more
 
 
 def certify(
@@ -75,9 +76,9 @@ def _separated(
     if objective.typical and objective.size > SMALL:
         moving = abs(step).max(axis=1, initial=0) > _STILL_MOVING
     else:  # no standardised feature is larger than sqrt(n)
-        moving = abs(step).sum(axis=1) * np.sqrt(objective.n) > _STILL_MOVING_ROWS
+        moving = abs(step).sum(axis=1) * np.sqrt(objective.n) > STILL_MOVING_ROWS
     free = (objective.l2 == 0) & np.isfinite(state.size) & ~state.separated
-    lanes = np.flatnonzero(moving & free & (state.size <= max(tol, 1e-3)))
+    lanes = np.flatnonzero(moving & free & (state.size <= max(tol, SMALL_GRADIENT)))
     if len(lanes) == 0:
         return found
     if method == "newton":

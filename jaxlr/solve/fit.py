@@ -14,13 +14,14 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
+from jaxlr.solve.proximal import Settings, check_method, take_elastic_net
+from jaxlr.solve.proximal import minimise as minimise_with_l1
 from jaxlr.solve.result import Fit, FitHistory
 from jaxlr.solve.rows import (
     check_classes,
     check_not_traced,
     check_settings,
     start,
-    take_penalties,
     take_rows,
 )
 from jaxlr.solve.sparse import SparseObjective
@@ -32,6 +33,8 @@ def fit(
     *,
     n_classes: int | None = None,
     l2: float = 0.0,
+    l1: float = 0.0,
+    l1_ratio: float | None = None,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     fit_intercept: bool = True,
@@ -42,7 +45,7 @@ def fit(
 ) -> Fit:
     """Minimise the mean loss over (X, y): logistic regression, to the optimum.
 
-    ``J = sum_i s_i L(w . x_i + b + o_i, y_i) / sum_i s_i + l2/2 ||w||^2``
+    ``J = sum_i s_i L(w . x_i + b + o_i, y_i) / sum_i s_i + l2/2 ||w||^2 + l1 ||w||_1``
 
     Parameters
     ----------
@@ -55,6 +58,11 @@ def fit(
         Number K of classes: then the model is the softmax, ``w`` is (K, d) and ``b`` (K,).
     l2 : float
         Penalty on ``w``, at least 0; the intercept has none.
+    l1 : float
+        Penalty on the sum of ``|w_j|``, at least 0: from some size on, coefficients are exactly 0.
+    l1_ratio : float, optional
+        Share of l1 in the penalty, from 0 to 1: ``l2`` is then the whole of it, and taken as
+        ``l1 = l1_ratio l2`` and ``l2 = (1 - l1_ratio) l2``.
     sample_weight : array_like, shape (n,), optional
         Finite weights, at least 0 and not all 0.
     offset : array_like, shape (n,), optional
@@ -68,7 +76,8 @@ def fit(
     init : Params, optional
         Where to start, if that is near: then no sample of the rows is solved first.
     method : {"auto", "newton", "lbfgs"}
-        "newton" builds (d + 1, d + 1) matrices, "lbfgs" none; "auto" chooses by d.
+        "newton" builds (d + 1, d + 1) matrices, "lbfgs" none; "auto" chooses by d. With l1,
+        matrices are those of the columns that matter.
 
     Returns
     -------
@@ -89,6 +98,9 @@ def fit(
     without being rewritten: the unit of a feature changes neither the way nor the answer. Sums are
     split over the cores of a CPU: the same input gives the same bits on as many cores.
 
+    With l1, proximal Newton steps on the columns that have a coefficient or are likely to get one,
+    until the conditions of optimality hold on all columns (`jaxlr/solve/proximal/`).
+
     Where its memory allows, X is not copied, and what a `Fit` computes later (standard errors)
     reads it again: leave X as it is until then.
 
@@ -103,13 +115,18 @@ def fit(
     >>> print(fit.params.w.round(4), fit.params.b.round(4), fit.certificate.status.value)
     [0.9082] -1.3623 converged
     """
-    check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
+    check_not_traced(X=X, y=y, l2=l2, l1=l1, sample_weight=sample_weight, offset=offset, init=init)
     check_settings(tol, max_steps, method)
     check_classes(n_classes)
+    (some_l1,), (some_l2,) = take_elastic_net(l1, l2, l1_ratio, 1)
+    check_method(method, has_l1=some_l1 > 0, n_classes=n_classes)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
+        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=some_l1 == 0)
+        if some_l1 > 0:
+            settings = Settings(tol, max_steps, fit_intercept)
+            return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
         scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)
-        mesh, penalty = shard.mesh_of(rows.X), take_penalties(l2, 1)
+        mesh, penalty = shard.mesh_of(rows.X), np.array([some_l2])
         over = SparseObjective if isinstance(rows.X, SparseX) else Objective
         objective = over(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)

@@ -17,6 +17,7 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective, power_of_two
 from jaxlr.solve.plan import Method, choose_method, solve
+from jaxlr.solve.proximal import Settings, check_method, minimise_each, take_elastic_net
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
     check_classes,
@@ -26,7 +27,6 @@ from jaxlr.solve.rows import (
     take_data_sets,
     take_many_rows,
     take_names,
-    take_penalties,
 )
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.segments import Segments
@@ -61,10 +61,11 @@ class Fits:
 
 
 class _Problem(NamedTuple):
-    """One objective, and which of all models it is about."""
+    """One objective, which of all models it is about, and their l1: none has any, or all."""
 
     objective: Objective
     models: np.ndarray
+    l1: np.ndarray
 
 
 def fit_many(
@@ -73,6 +74,8 @@ def fit_many(
     *,
     n_classes: int | None = None,
     l2: ArrayLike = 0.0,
+    l1: ArrayLike = 0.0,
+    l1_ratio: ArrayLike | None = None,
     sample_weight: Any = None,
     offset: ArrayLike | None = None,
     classes: ArrayLike | None = None,
@@ -93,8 +96,8 @@ def fit_many(
         Labels in [0, 1]; with ``n_classes``, numbers from 0 to ``n_classes`` - 1.
     n_classes : int, optional
         As for `fit`: each model is a softmax of so many classes.
-    l2 : float or array_like, shape (K,)
-        Penalties.
+    l2, l1, l1_ratio : float or array_like, shape (K,)
+        Penalties, as for `fit`.
     sample_weight : array_like, shape (n,) or (n, K), or sequence like ``y``, optional
         Weights: of folds, of bootstrap replicates.
     offset : array_like, shape (n,), optional
@@ -136,23 +139,31 @@ def fit_many(
     >>> print(fits.params.w[:, 0].round(4), bool(fits))
     [0.9082 0.6367 0.1908] True
     """
-    check_not_traced(X=X, y=y, l2=l2, sample_weight=sample_weight, offset=offset, init=init)
+    check_not_traced(X=X, y=y, l2=l2, l1=l1, sample_weight=sample_weight, offset=offset, init=init)
     check_settings(tol, max_steps, method)
     check_classes(n_classes)
     with Clock() as clock, jax.enable_x64(True):
-        apart = _are_data_sets(X)
+        apart, penalties = _are_data_sets(X), _Penalties(l1, l2, l1_ratio)
         if not apart:
-            asked = _Asked(y, n_classes, l2, sample_weight, offset, classes, folds, init)
+            asked = _Asked(y, n_classes, penalties, sample_weight, offset, classes, folds, init)
             problems = _shared(X, asked, intercept=fit_intercept)
         elif offset is None and classes is None and folds is None and n_classes is None:
-            problems = _apart(X, y, l2, sample_weight, fit_intercept)
+            problems = _apart(X, y, penalties, sample_weight, fit_intercept)
         else:
             raise ValueError("offset, classes, folds and n_classes are for models of shared rows")
         K = sum(len(problem.models) for problem in problems)
         of_classes = () if n_classes is None else (n_classes,)
         w, b = np.zeros((K, *of_classes, problems[0].objective.d)), np.zeros((K, *of_classes))
         certificates: dict[int, Certificate] = {}
-        for objective, models in problems:
+        for objective, models, some_l1 in problems:
+            if some_l1.any():
+                check_method(method, has_l1=True, n_classes=n_classes)
+                settings = Settings(tol, max_steps, fit_intercept)
+                w[models], b[models], found = minimise_each(
+                    objective, some_l1, _part(init, models, n_classes), settings, clock
+                )
+                certificates |= dict(zip(models.tolist(), found, strict=True))
+                continue
             chosen = choose_method(method, objective.scaling.size, sampled=objective.sampled)
             u = start(
                 _part(init, models, n_classes), len(models), objective.scaling, objective.rows
@@ -195,12 +206,27 @@ def _together(p: int) -> int:
     return max(1, _BYTES_AT_A_TIME // (8 * (matrices + 30 * p)))
 
 
+class _Penalties(NamedTuple):
+    """Penalties as they were given."""
+
+    l1: ArrayLike
+    l2: ArrayLike
+    l1_ratio: ArrayLike | None
+
+    def sizes(self) -> dict[str, int | None]:
+        """How many models each is for, None where it is the same for all."""
+        return {
+            k: None if v is None or np.size(v) == 1 else np.size(v)
+            for k, v in self._asdict().items()
+        }
+
+
 class _Asked(NamedTuple):
     """What models of shared rows differ in, as `fit_many` was given it."""
 
     y: ArrayLike
     n_classes: int | None
-    l2: ArrayLike
+    penalties: _Penalties
     sample_weight: ArrayLike | None
     offset: ArrayLike | None
     classes: ArrayLike | None
@@ -211,17 +237,19 @@ class _Asked(NamedTuple):
 def _shared(X: ArrayLike, asked: _Asked, *, intercept: bool) -> list[_Problem]:
     rows, view, K = _rows_and_view(X, asked)
     scaling, typical, reads = measure(rows, intercept=intercept, n_classes=asked.n_classes)
-    l2, mesh = take_penalties(asked.l2, K), shard.mesh_of(rows.X)
-    size = _together(scaling.size)
+    l1, l2 = take_elastic_net(*asked.penalties, K)
+    mesh, size = shard.mesh_of(rows.X), _together(scaling.size)
     over = SparseObjective if isinstance(rows.X, SparseX) else Objective
 
     def of_models(models: np.ndarray) -> _Problem:
         part = jax.tree.map(lambda v: v[models], view)
         penalties = l2[models]
         objective = over(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
-        return _Problem(objective, models)
+        return _Problem(objective, models, l1[models])
 
-    return [of_models(models) for models in np.array_split(np.arange(K), -(-K // size))]
+    alike = (np.flatnonzero(l1 == 0), np.flatnonzero(l1 > 0))
+    parts = [np.array_split(models, -(-len(models) // size)) for models in alike if len(models)]
+    return [of_models(models) for part in parts for models in part]
 
 
 def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
@@ -241,7 +269,7 @@ def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
     s_columns = rows.s.shape[1] if rows.s is not None and rows.s.ndim == 2 else None
     K = _count(
         {
-            "l2": np.size(asked.l2) if np.ndim(asked.l2) and np.size(asked.l2) != 1 else None,
+            **asked.penalties.sizes(),
             "y": y_columns,
             "sample_weight": s_columns,
             "classes": None if label is None else len(label),
@@ -272,21 +300,22 @@ def _count(sizes: dict[str, int | None]) -> int:
 def _apart(
     X: Sequence[ArrayLike],
     y: Sequence[ArrayLike],
-    l2: ArrayLike,
+    penalties: _Penalties,
     sample_weight: Sequence[ArrayLike] | None,
     fit_intercept: bool,
 ) -> list[_Problem]:
-    data_sets, l2 = take_data_sets(X, y, sample_weight), take_penalties(l2, len(X))
+    data_sets = take_data_sets(X, y, sample_weight)
+    l1, l2 = take_elastic_net(*penalties, len(X))
     sizes = np.array([power_of_two(len(s)) for _, _, s in data_sets])
     p = data_sets[0][0].shape[1] + fit_intercept
     problems = []
-    for size in np.unique(sizes):
-        same = np.flatnonzero(sizes == size)
+    for size, has_l1 in np.unique(np.stack([sizes, l1 > 0], axis=1), axis=0).tolist():
+        same = np.flatnonzero((sizes == size) & ((l1 > 0) == has_l1))
         for models in np.array_split(same, -(-len(same) // _together(p))):
             rows = [_stack([data_sets[k][i] for k in models], size) for i in range(3)]
             scaling = Scaling.of(rows[0], rows[2], intercept=fit_intercept)
             objective = Segments(Rows(*map(shard.put, rows)), scaling, l2[models])
-            problems.append(_Problem(objective, models))
+            problems.append(_Problem(objective, models, l1[models]))
     return problems
 
 

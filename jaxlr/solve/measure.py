@@ -58,6 +58,14 @@ def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Mea
     return Measured(checked(scaling)._replace(n_classes=n_classes), typical, reads)
 
 
+def measure_exactly(rows: Rows, *, intercept: bool) -> tuple[Scaling, float]:
+    """Measure the scales of the features on all rows, with their weights; and reads of X."""
+    scaling, _, reads = measure(rows, intercept=intercept)
+    if draw(len(rows.X), ROWS_MEASURED).numbers is None:
+        return scaling, reads
+    return checked(_measure_all(rows, scaling)[0]), reads + 1
+
+
 def look(X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> tuple[Scaling, np.ndarray]:
     """Measure some rows X (m, d) in float64, and about how many make up each deviation (d,)."""
     scaling = Scaling.of(X[None], weight[None], intercept=intercept)
@@ -72,8 +80,24 @@ def _measure_all(rows: Rows, scaling: Scaling) -> tuple[Scaling, np.ndarray]:
     """Measure all rows, and say which columns are constant."""
     s = rows.s if rows.s is not None and rows.s.ndim == 1 else jnp.ones(len(rows.X), jnp.bool_)
     first = scaling.center[0] if scaling.intercept else np.zeros(rows.X.shape[1])
-    sums = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
-    return from_moments(total(sums, rows.X, rows.X.size), first, intercept=scaling.intercept)
+    if isinstance(rows.X, np.ndarray):
+        sums = _moments(rows.X, np.asarray(s, np.float64), first)
+    else:
+        of_rows = partial(batch.moment_sums, rows.X, s, first, mesh=shard.mesh_of(rows.X))
+        sums = total(of_rows, rows.X, rows.X.size)
+    return from_moments(sums, first, intercept=scaling.intercept)
+
+
+def _moments(
+    X: np.ndarray, s: np.ndarray, first: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Do what `batch.moment_sums` does, in NumPy."""
+    off, square = np.zeros_like(first), np.zeros_like(first)
+    for i in range(0, len(X), ROWS_MEASURED):
+        here = X[i : i + ROWS_MEASURED] - first
+        off += s[i : i + ROWS_MEASURED] @ here
+        square += s[i : i + ROWS_MEASURED] @ here**2
+    return s.sum(), off, square
 
 
 def from_moments(

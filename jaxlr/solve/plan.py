@@ -19,7 +19,7 @@ SMALL = 1e6  # numbers in X that are read in no time, in float64 too
 _CHEAP = 2e8  # multiplications of an exact Hessian that cost no more than that
 _DEAR = 5e11  # multiplications of an exact Hessian that take seconds
 _WIDEST = 3000  # parameters up to which a Newton matrix pays
-_OFF_CENTER = 100  # means of so many deviations cost float32 too many digits
+OFF_CENTER = 100  # means of so many deviations cost float32 too many digits
 
 
 def choose_method(method: Method, p: int, *, sampled: bool = True) -> Literal["newton", "lbfgs"]:
@@ -67,7 +67,7 @@ def solve(
         return state
 
     scaling = objective.scaling
-    off_center = bool(np.any(abs(scaling.center) > _OFF_CENTER * scaling.scale))
+    off_center = bool(np.any(abs(scaling.center) > OFF_CENTER * scaling.scale))
     few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
     if len(u) > 1:  # a read serves all models, a matrix only one: let them cost alike
         more = max(min(more, 8 * n // p), 20 * p)

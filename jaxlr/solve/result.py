@@ -11,6 +11,8 @@ import numpy as np
 from jaxlr.core import Params
 from jaxlr.solve.objective import ALL, Objective
 
+PROXIMAL = "proximal newton"  # the method of fits with an l1 penalty
+
 
 class FitStatus(enum.Enum):
     """Why a fit stopped."""
@@ -31,18 +33,21 @@ class Certificate(NamedTuple):
         ``J``, in nats, penalty included.
     gradient : float
         Largest entry of the gradient, in nats per standard deviation of a feature: what ``tol``
-        is held against, and what no change of a feature's unit changes.
+        is held against, and what no change of a feature's unit changes. With an l1 penalty, where
+        no gradient is 0 at the optimum, the largest violation of its conditions: by how much a
+        gradient entry is not ``-l1 sign(w_j)``, or beyond l1 where w_j is 0.
     raw_gradient : float
-        Largest entry of the gradient by ``w`` and ``b`` themselves.
+        The same by ``w`` and ``b`` themselves.
     gap : float
-        Newton decrement, ``g' H^-1 g / 2``: about so many nats is J above its optimum.
+        Newton decrement, ``g' H^-1 g / 2``: about so many nats is J above its optimum. With an l1
+        penalty the duality gap: J is so much above its optimum, or less.
     steps : int
         Steps taken, those on samples of the rows included.
     reads : float
         How often X was read from end to end; a sample of the rows counts by its share. Of
         `fit_stream`, how often the file was read.
     method : str
-        "newton" or "lbfgs".
+        "newton", "lbfgs", or with an l1 penalty "proximal newton".
     compile_seconds, run_seconds : float
         Seconds spent on compiling, and on everything else.
     runaway : tuple of int
@@ -69,8 +74,10 @@ class Certificate(NamedTuple):
 
     def describe(self, features: Sequence[str] | None = None) -> str:
         """Say in words what became of the fit, and what can be done about it."""
+        what = "violation of the conditions" if self.has_l1 else "gradient entry"
+        about = "at most" if self.has_l1 else "about"
         found = (
-            f"largest gradient entry {self.gradient:.1e}, about {self.gap:.1e} nats above "
+            f"largest {what} {self.gradient:.1e}, {about} {self.gap:.1e} nats above "
             f"the optimum, after {self.steps} steps and {self.reads:.1f} reads of the rows"
         )
         if self.status is FitStatus.CONVERGED:
@@ -81,7 +88,8 @@ class Certificate(NamedTuple):
                 "tell: start elsewhere (init), rescale offset and weights, or allow a larger tol"
             )
         if self.status is FitStatus.STOPPED:
-            return f"not converged: {found}. Allow more steps, a larger tol, or a penalty (l2)"
+            penalty = "larger penalty" if self.has_l1 else "penalty (l2)"
+            return f"not converged: {found}. Allow more steps, a larger tol, or a {penalty}"
         if self.status is FitStatus.FAILED:
             return (
                 f"failed: the objective is not finite ({self.objective}). No row weighs anything, "
@@ -104,6 +112,11 @@ class Certificate(NamedTuple):
     def converged(self) -> bool:
         """Whether the gradient is as small as was asked for."""
         return self.status is FitStatus.CONVERGED
+
+    @property
+    def has_l1(self) -> bool:
+        """Whether there is an l1 penalty."""
+        return self.method == PROXIMAL
 
     def name_of(self, j: int, features: Sequence[str] | None = None) -> str:
         """Name column j of ``runaway``."""
@@ -168,7 +181,8 @@ class Fit:
         Raises
         ------
         ValueError
-            If the covariance means nothing: the fit did not converge, or columns are collinear.
+            If the covariance means nothing: the fit did not converge or has an l1 penalty, or
+            columns are collinear.
 
         Notes
         -----
@@ -186,6 +200,11 @@ class Fit:
         >>> print(np.sqrt(np.diag(fit.covariance())).round(4))
         [1.0852 1.9749]
         """
+        if self.certificate.has_l1:
+            raise ValueError(
+                "no covariance: with an l1 penalty coefficients have no normal distribution, and "
+                "those that are 0 have no error. Use jaxlr.bootstrap, or fit without l1"
+            )
         if not self:
             raise ValueError(f"no covariance: the fit is {self.certificate.describe()}")
         H, s = self._curvature("loss")

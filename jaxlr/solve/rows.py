@@ -157,14 +157,16 @@ def _check_columns(name: str, v: Any, X: Any, ok: Any, rule: str) -> None:
         raise batch.fault(name, v, batch.first_false(ok), rule)
 
 
-def take_penalties(l2: ArrayLike, K: int) -> np.ndarray:
+def take_penalties(given: ArrayLike, K: int, name: str = "l2") -> np.ndarray:
     """Check the penalties of K models: (K,)."""
-    l2 = np.asarray(l2, np.float64)
-    if l2.ndim > 1 or l2.size not in (1, K):
-        raise ValueError(f"l2 has shape {l2.shape}: pass one number, or one for each of {K} models")
-    if not (np.isfinite(l2) & (l2 >= 0)).all():
-        raise ValueError(f"l2 is {l2}: it must be finite and at least 0")
-    return np.broadcast_to(l2, (K,))
+    v = np.asarray(given, np.float64)
+    if v.ndim > 1 or v.size not in (1, K):
+        raise ValueError(
+            f"{name} has shape {v.shape}: pass one number, or one for each of {K} models"
+        )
+    if not (np.isfinite(v) & (v >= 0)).all():
+        raise ValueError(f"{name} is {v}: it must be finite and at least 0")
+    return np.broadcast_to(v, (K,))
 
 
 def start(init: Params | None, K: int, scaling: Scaling, rows: Rows) -> np.ndarray:

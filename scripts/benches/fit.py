@@ -76,7 +76,7 @@ def make_problem(n: int, d: int, l2: float) -> Problem:
     if (n, d) == (569, 30):
         from sklearn.datasets import load_breast_cancer
 
-        X, y = load_breast_cancer(return_X_y=True)
+        X, y = map(np.asarray, load_breast_cancer(return_X_y=True))
         return Problem(((X - X.mean(0)) / X.std(0)).astype(np.float32), y.astype(np.float32), l2)
     rng = np.random.default_rng(0)
     X, y = aligned_empty((n, d), np.float32), np.empty(n, np.float32)

@@ -58,7 +58,7 @@ def small(rounds: int) -> None:
     """Iris, warm."""
     from sklearn.datasets import load_iris
 
-    X, y = load_iris(return_X_y=True)
+    X, y = map(np.asarray, load_iris(return_X_y=True))
     print("\niris, 150 x 4, three classes, warm")
     compete(contenders(X, y, {}, {"max_iter": 1000}), X, y, 1 / len(y), 30 * rounds)
 
@@ -148,17 +148,18 @@ def images(n: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy import ndimage
     from sklearn.datasets import load_digits
 
-    X, y = load_digits(return_X_y=True)
+    found: Any = load_digits(return_X_y=True)
+    X, y = found
     rng = np.random.default_rng(0)
     pick = rng.integers(len(X), size=n)
-    digits = ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1).astype(np.float32)
+    digits = np.asarray(ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1), np.float32)
     size = digits.shape[1]
-    found = np.zeros((n, _PIXELS, _PIXELS), np.float32)
-    for image, digit, i, j in zip(found, digits[pick], *rng.integers(2, 7, (2, n)), strict=True):
+    made = np.zeros((n, _PIXELS, _PIXELS), np.float32)
+    for image, digit, i, j in zip(made, digits[pick], *rng.integers(2, 7, (2, n)), strict=True):
         image[i : i + size, j : j + size] = digit
-    specks = rng.random(found.shape, np.float32) < 0.02
-    found += specks * rng.random(found.shape, np.float32)
-    return found.reshape(n, -1).clip(0, 1), y[pick]
+    specks = rng.random(made.shape, np.float32) < 0.02
+    made += specks * rng.random(made.shape, np.float32)
+    return made.reshape(n, -1).clip(0, 1), y[pick]
 
 
 def quiet(run: Callable[..., Any], *arguments: Any) -> Any:

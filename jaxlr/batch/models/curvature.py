@@ -72,7 +72,7 @@ def curvature_sums(
         (models, center, scale),
         rows,
         mesh=mesh,
-        row_bytes=_row_bytes(models, center),
+        row_bytes=curvature_row_bytes(models, center),
         index=index,
         part=part,
     )
@@ -85,7 +85,11 @@ def gradient_and_curvature(
 ) -> tuple[GradientSums, Curvature]:
     """`gradient_sums` and `curvature_sums` in one: less to do where X is small."""
     total, bend = sum_over_rows(
-        _both_sums, (models, center, scale), rows, mesh=mesh, row_bytes=_row_bytes(models, center)
+        _both_sums,
+        (models, center, scale),
+        rows,
+        mesh=mesh,
+        row_bytes=curvature_row_bytes(models, center),
     )
     return total, bend.as_matrices()
 
@@ -109,7 +113,7 @@ def curvature_sums_apart(
     return apart(sums, (models, center, scale), rows, part)
 
 
-def _row_bytes(models: Models, center: Array) -> int:
+def curvature_row_bytes(models: Models, center: Array) -> int:
     """Bytes that a row takes: with C classes, C x C numbers, and C times its features."""
     if models.b.ndim == 1:
         return _CURVATURE_ROW_BYTES
@@ -122,19 +126,20 @@ def _both_sums(
 ) -> tuple[GradientSums, CurvatureSums | Curvature]:
     models, center, scale = models_and_scale
     terms = terms_of(models, rows)
-    return gradient_of(terms, rows), _curvature_of(terms, rows, center, scale)
+    return gradient_of(terms, rows), curvature_of(terms, rows, center, scale)
 
 
 def _curvature_sums(
     of: Moment, models_and_scale: tuple[Models, Array, Array], rows: Rows
 ) -> CurvatureSums | Curvature:
     models, center, scale = models_and_scale
-    return _curvature_of(terms_of(models, rows, of), rows, center, scale)
+    return curvature_of(terms_of(models, rows, of), rows, center, scale)
 
 
-def _curvature_of(
+def curvature_of(
     terms: Terms, rows: Rows, center: Array, scale: Array
 ) -> CurvatureSums | Curvature:
+    """Sum the curvature of the rows of a block."""
     x = jax.vmap(lambda x: (x.astype(scale.dtype) - center) / scale)(rows.X)
     if terms.bend.ndim > 2:
         return Curvature(terms.s.sum(1), lax.map(partial(_of_classes, x), terms.bend))

@@ -64,7 +64,7 @@ def gradient_sums(
     mesh: Mesh | None = None,
 ) -> GradientSums:
     """Sum loss and gradient of K models, in one read of X (or of its rows ``index``)."""
-    return _sum(_gradient_sums, models, rows, index, part, mesh)
+    return sum_models(_gradient_sums, models, rows, index, part, mesh)
 
 
 @partial(jax.jit, static_argnames="mesh")
@@ -92,7 +92,7 @@ def side_sums(
     Returns the weight (K,) of rows moved to the side of their label by more than 0.3 in z, and of
     rows moved away from it by more than 0.03; a soft label is moved away either way.
     """
-    return _sum(_side_sums, models, rows, None, part, mesh)
+    return sum_models(_side_sums, models, rows, None, part, mesh)
 
 
 @jax.jit
@@ -172,7 +172,7 @@ def _gain(z: Array, y: Array) -> tuple[Array, Array]:
     return lead.max(), jnp.where(number == y, jnp.inf, lead).min()
 
 
-def _sum(
+def sum_models(
     sums: Callable[[Models, Rows], Any],
     models: Models,
     rows: Rows,
@@ -180,6 +180,7 @@ def _sum(
     part: Part | None,
     mesh: Mesh | None,
 ) -> Any:
+    """Sum over rows what depends on x, z and dz of each in all models."""
     # Of a row: x, and z and dz of all models; with classes the odds and the label, too.
     numbers = rows.X.shape[1] + models.b.size * (2 if models.b.ndim == 1 else 5)
     row_bytes = numbers * models.w.dtype.itemsize

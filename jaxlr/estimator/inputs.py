@@ -1,0 +1,120 @@
+"""What users hand over, as arrays that scikit-learn and the solver both take."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from jaxlr import shard
+
+_TABLES = "__dataframe__", "__array__", "tocsr"  # what scikit-learn reads without our help
+
+
+class Labelled(NamedTuple):
+    """Rows as the solver takes them.
+
+    ``X`` (n, d) is dense or CSR, in float64 or float32; ``codes`` (n,) number the sorted
+    ``classes`` (K,); weights ``s`` (n,) are float64, or None where all are 1.
+    """
+
+    X: Any
+    codes: np.ndarray
+    s: np.ndarray | None
+    classes: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows n and features d."""
+        return self.X.shape
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights: what scikit-learn's C is counted in."""
+        return float(len(self.codes) if self.s is None else self.s.sum())
+
+    @property
+    def y(self) -> np.ndarray:
+        """Labels (n,), as they were given."""
+        return self.classes[self.codes]
+
+    def part(self, numbers: Any) -> "Labelled":
+        """Take some of the rows, by their numbers or a mask; the classes stay those of all."""
+        s = None if self.s is None else self.s[numbers]
+        return self._replace(X=self.X[numbers], codes=self.codes[numbers], s=s)
+
+
+def rounded_up(rows: Labelled) -> Labelled:
+    """Weigh all rows, and add some of weight 0: what is compiled serves all of about one size.
+
+    At most a sixteenth more. The copy costs what JAX would spend on its own: its memory begins
+    where JAX wants it.
+    """
+    n, d = rows.shape
+    step = max(1, (1 << (n - 1).bit_length()) // 32)
+    more = -n % step
+    if not isinstance(rows.X, np.ndarray):
+        return rows
+    s = np.ones(n) if rows.s is None else rows.s
+    if more == 0:
+        return rows._replace(s=s)
+    X = shard.aligned_empty((n + more, d), rows.X.dtype)
+    X[:n], X[n:] = rows.X, rows.X[:more]
+    codes = np.append(rows.codes, rows.codes[:more])
+    return rows._replace(X=X, codes=codes, s=np.append(s, np.zeros(more)))
+
+
+def on_host(v: Any) -> Any:
+    """Take an array of another library, through DLPack where it has no other way to NumPy.
+
+    Examples
+    --------
+    >>> class Other:
+    ...     def __dlpack__(self, **how):
+    ...         return np.arange(3.0).__dlpack__(**how)
+    ...
+    ...     def __dlpack_device__(self):
+    ...         return np.arange(3.0).__dlpack_device__()
+    >>> print(on_host(Other()))
+    [0. 1. 2.]
+    """
+    if hasattr(v, "__dlpack__") and not any(hasattr(v, name) for name in _TABLES):
+        return np.from_dlpack(v)
+    return v
+
+
+def take(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Labelled:
+    """Check rows and labels as scikit-learn does; sets ``n_features_in_`` and their names."""
+    X, y = validate_data(
+        estimator,
+        on_host(X),
+        on_host(y),
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        order="C",
+    )
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but y "
+            f"contains only one class: {classes[0]!r}"
+        )
+    s = None
+    if sample_weight is not None:
+        s = _check_sample_weight(
+            on_host(sample_weight), X, dtype=np.float64, ensure_non_negative=True
+        )
+    return Labelled(X, codes, s, classes)
+
+
+def weigh_classes(rows: Labelled, class_weight: Any) -> Labelled:
+    """Multiply the weights by those of the classes: "balanced", or a number for each label."""
+    if class_weight is None:
+        return rows
+    weights = compute_class_weight(
+        class_weight, classes=rows.classes, y=rows.y, sample_weight=rows.s
+    )
+    s = weights[rows.codes].astype(np.float64)
+    return rows._replace(s=s if rows.s is None else s * rows.s)

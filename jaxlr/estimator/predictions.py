@@ -1,0 +1,96 @@
+"""What a fitted model says of new rows, and its way to and from scikit-learn's own classes."""
+
+from copy import deepcopy
+from typing import Any, Self
+
+import numpy as np
+from sklearn import linear_model
+from sklearn.base import clone
+from sklearn.utils import Tags
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jaxlr.estimator.inputs import on_host
+from jaxlr.estimator.probability import log_probabilities, probabilities
+
+
+class Predictions(linear_model.LogisticRegression):
+    """Predictions of a fitted linear classifier: ``coef_``, ``intercept_`` and ``classes_``."""
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Linear predictors: (n,) for two classes, where above 0 is ``classes_[1]``; else (n, K).
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n, d)
+            Features.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, on_host(X), accept_sparse="csr", reset=False)
+        z = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        return z.ravel() if z.shape[1] == 1 else z
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Labels (n,): the class with the largest linear predictor.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n, d)
+            Features.
+        """
+        z = self.decision_function(X)
+        return self.classes_[(z > 0).astype(np.intp) if z.ndim == 1 else z.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities (n, K) of ``classes_``.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n, d)
+            Features.
+        """
+        return probabilities(self.decision_function(X))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithms of the probabilities (n, K), in full accuracy where these round to 0 or 1.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n, d)
+            Features.
+        """
+        return log_probabilities(self.decision_function(X))
+
+    def to_sklearn(self) -> linear_model.LogisticRegression:
+        """Return the same model as scikit-learn's own class, with equal predictions."""
+        return copy_model(self, getattr(linear_model, type(self).__name__))
+
+    @classmethod
+    def from_sklearn(cls, model: linear_model.LogisticRegression) -> Self:
+        """Take over parameters and coefficients of a model of scikit-learn's own class.
+
+        Parameters
+        ----------
+        model : sklearn.linear_model.LogisticRegression
+            Fitted or not. A fitted one brings no certificate.
+        """
+        return copy_model(model, cls)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say what the estimator can do: sparse X, and many classes under every solver's name."""
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_class = True
+        return tags
+
+
+def copy_model(model: Any, kind: type) -> Any:
+    """Make an estimator of another class with the same parameters and fitted attributes."""
+    made = kind(
+        **{name: clone(value, safe=False) for name, value in model.get_params(deep=False).items()}
+    )
+    for name, value in vars(model).items():
+        if name.endswith("_") and not name.startswith(("_", "certificate")):
+            setattr(made, name, deepcopy(value))
+    return made

@@ -1,0 +1,163 @@
+"""From scikit-learn's parameters to the solver's, and back to coefficients with a certificate."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlr.core import Params
+from jaxlr.estimator.inputs import Labelled, rounded_up
+from jaxlr.estimator.penalty import Penalty
+from jaxlr.solve import (
+    Certificate,
+    FitStatus,
+    fit,
+    fit_on_host,
+    fit_rows_on_host,
+    suits_host,
+    suits_host_rows,
+)
+
+_FREE = 1e-10  # what Newton's last step reaches anyway where a problem is small
+_SMALL = 1e6  # numbers in X that are read in no time
+_ROUNDING = 1e-14  # of a gradient
+_RESOLVED = 64 * np.finfo(np.float64).eps  # nats, of which scikit-learn's lbfgs sees nothing either
+
+Found = tuple[Params, Sequence[Certificate]]
+
+
+class Settings(NamedTuple):
+    """How to solve: scikit-learn's ``fit_intercept``, ``tol`` and ``max_iter``."""
+
+    fit_intercept: bool
+    tol: float
+    max_iter: int
+
+    @classmethod
+    def of(cls, estimator: Any) -> "Settings":
+        """Read them off an estimator."""
+        return cls(estimator.fit_intercept, estimator.tol, estimator.max_iter)
+
+    def goal(self, X: Any) -> float:
+        """Return the gradient entry to ask of the solver; smaller than ``tol`` where that is free.
+
+        Below 1e-12 it would be lost in rounding. Without a step to take, any will do.
+        """
+        if self.max_iter == 0:
+            return 1e300
+        free = _FREE if X.shape[0] * X.shape[1] <= _SMALL else np.inf
+        return max(min(self.tol, free), 1e-12)
+
+
+class Solved(NamedTuple):
+    """Coefficients (1 or K, d), intercepts (1 or K,), in float64, and how good they are."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    certificate: Certificate
+
+
+def solve(
+    rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None = None
+) -> Solved:
+    """Fit one model to all rows, from ``init`` (coefficients as in `Solved`) or from 0."""
+    K = len(rows.classes)
+    if init is not None and K == 2:
+        init = Params(init.w[0], init.b[0])
+    found = _on_host(rows, penalty, settings, init)
+    (w, b), certificate = found or _by_rows(rows, penalty, settings, init)
+    return Solved(np.atleast_2d(w), np.atleast_1d(b), judge(certificate, settings.tol))
+
+
+def is_small(rows: Labelled, penalty: Penalty) -> bool:
+    """Whether the host solves this quickest."""
+    return suits_host(*rows.shape, len(rows.classes)) and penalty.factors(1.0)[0] == 0
+
+
+def _on_host(
+    rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
+) -> tuple[Params, Certificate] | None:
+    if not is_small(rows, penalty):
+        return None
+    return fit_on_host(
+        rows.X,
+        rows.codes,
+        n_classes=len(rows.classes),
+        l2=penalty.factors(rows.total)[1],
+        sample_weight=rows.s,
+        fit_intercept=settings.fit_intercept,
+        tol=settings.goal(rows.X),
+        raw_tol=settings.tol if settings.max_iter else np.inf,
+        max_steps=settings.max_iter,
+        init=init,
+    )
+
+
+def _by_rows(
+    rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
+) -> tuple[Params, Certificate]:
+    l1, l2 = penalty.factors(rows.total)
+    binary = len(rows.classes) == 2 and not l1 and isinstance(rows.X, np.ndarray)
+    on_host = binary and suits_host_rows(*rows.shape)
+    solver, rows = (fit_rows_on_host, rows) if on_host else (fit, rounded_up(rows))
+    y, more = labels(rows)
+    more |= {"l1": l1} if l1 else {}
+
+    def attempt(goal: float, init: Params | None) -> Found:
+        found = solver(
+            rows.X,
+            y,
+            l2=l2,
+            sample_weight=rows.s,
+            fit_intercept=settings.fit_intercept,
+            tol=goal,
+            max_steps=max(1, settings.max_iter),
+            init=init,
+            **more,
+        )
+        return found.params, [found.certificate]
+
+    params, (certificate,) = tighten(attempt, rows, settings, init)
+    return params, certificate
+
+
+def labels(rows: Labelled) -> tuple[np.ndarray, dict[str, Any]]:
+    """Labels as the solver takes them, and how it is told of more than two classes."""
+    K = len(rows.classes)
+    return (rows.codes == 1, {}) if K == 2 else (rows.codes, {"n_classes": K})
+
+
+def tighten(
+    attempt: Callable[[float, Params | None], Found],
+    rows: Labelled,
+    settings: Settings,
+    init: Params | None = None,
+) -> Found:
+    """Solve, and again with a smaller goal where large features make ``tol`` a harder one.
+
+    The solver's goal is a gradient per standard deviation of a feature.
+    """
+    goal = settings.goal(rows.X)
+    while True:
+        params, certificates = attempt(goal, init)
+        loose = [
+            c.raw_gradient
+            for c in certificates
+            if c.converged and not judge(c, settings.tol).converged
+        ]
+        if not loose or goal <= _ROUNDING or settings.max_iter == 0:
+            return params, certificates
+        goal, init = max(0.3 * goal * settings.tol / max(loose), _ROUNDING), params
+
+
+def judge(certificate: Certificate, tol: float) -> Certificate:
+    """Say whether a fit has converged by the estimator's ``tol``, which the solver was not told.
+
+    The largest entry of the gradient must be at most ``tol``, per unit of the features and per
+    standard deviation; or the objective within rounding of its optimum.
+    """
+    status, J, gradient, raw, gap, *_ = certificate
+    if status not in (FitStatus.CONVERGED, FitStatus.STOPPED):
+        return certificate
+    there = max(gradient, raw) <= tol or abs(gap) <= _RESOLVED * max(abs(J), 1.0)
+    return certificate._replace(status=FitStatus.CONVERGED if there else FitStatus.STOPPED)

@@ -1,0 +1,79 @@
+"""Rows of a small data set as the solver on the host sees them: standardised, dense or sparse."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlr.solve.scaling import Scaling, is_constant
+
+
+class Dense(NamedTuple):
+    """Standardised rows, with a last column of ones where there is an intercept: A (n, p)."""
+
+    A: np.ndarray
+
+    @classmethod
+    def of(cls, X: np.ndarray, s: np.ndarray, *, intercept: bool) -> tuple["Dense", Scaling]:
+        """Standardise rows X (n, d) of weights s (n,), whose sum is 1."""
+        X = np.asarray(X, np.float64)
+        scaling = Scaling.of(X[None], s[None], intercept=intercept)
+        A = scaling.standardize(X)
+        return cls(np.column_stack([A, np.ones(len(A))]) if intercept else A), scaling
+
+    def predictors(self, U: np.ndarray) -> np.ndarray:
+        """Linear predictors Z (n, m) at standardised parameters U (m, p)."""
+        return self.A @ U.T
+
+    def gradient(self, dZ: np.ndarray) -> np.ndarray:
+        """Sum the rows with the factors dZ (n, m): (m, p)."""
+        return dZ.T @ self.A
+
+    def moment(self, bend: np.ndarray) -> np.ndarray:
+        """Sum the products of the rows with themselves, with the factors ``bend`` (n,): (p, p)."""
+        return (self.A * bend[:, None]).T @ self.A
+
+
+class Sparse(NamedTuple):
+    """Rows X (n, d) as SciPy has them; what centring and scaling do to them is done to sums."""
+
+    X: Any
+    transposed: Any
+    scaling: Scaling
+
+    @classmethod
+    def of(cls, X: Any, s: np.ndarray, *, intercept: bool) -> tuple["Sparse", Scaling]:
+        """Measure rows X (n, d), CSR or CSC, of weights s (n,), whose sum is 1."""
+        X = X.astype(np.float64)
+        largest = abs(X).max(axis=0).toarray().ravel()
+        largest[largest == 0] = 1
+        relative = X.multiply(1 / largest).tocsr()
+        mean, square = relative.T @ s, relative.multiply(relative).T @ s
+        center = mean if intercept else np.zeros_like(mean)
+        deviation, size = np.sqrt(np.maximum(square - center**2, 0)), np.sqrt(square)
+        scale = largest * np.where(is_constant(deviation, size), size, deviation)
+        scale = np.where(scale > 0, scale, 1.0)
+        scaling = Scaling((largest * center)[None], scale[None], intercept)
+        X = X.tocsr()
+        return cls(X, X.T.tocsr(), scaling), scaling
+
+    def predictors(self, U: np.ndarray) -> np.ndarray:
+        """Linear predictors Z (n, m) at standardised parameters U (m, p)."""
+        w, b = self.scaling.to_raw(U)
+        return self.X @ w.T + b
+
+    def gradient(self, dZ: np.ndarray) -> np.ndarray:
+        """Sum the standardised rows with the factors dZ (n, m): (m, p)."""
+        return self.scaling.gradient((self.transposed @ dZ).T, dZ.sum(axis=0))
+
+    def moment(self, bend: np.ndarray) -> np.ndarray:
+        """Sum the products of the rows with themselves, with the factors ``bend`` (n,): (p, p)."""
+        bent = self.transposed.copy()
+        bent.data *= bend[bent.indices]
+        ww, wb, bb = (bent @ self.X).toarray(), self.transposed @ bend, bend.sum()
+        c, r = self.scaling.center[0], self.scaling.scale[0]
+        cross = np.outer(wb, c)
+        ww = (ww - cross - cross.T + bb * np.outer(c, c)) / np.outer(r, r)
+        if not self.scaling.intercept:
+            return ww
+        wb = (wb - bb * c) / r
+        return np.block([[ww, wb[:, None]], [wb[None], np.full((1, 1), bb)]])

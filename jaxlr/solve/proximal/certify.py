@@ -1,0 +1,51 @@
+"""From where the way of a model ended to what may be claimed of it."""
+
+import numpy as np
+
+from jaxlr.core import Params
+from jaxlr.solve.clock import Clock
+from jaxlr.solve.proximal.descent import Descent
+from jaxlr.solve.proximal.gap import duality_gap
+from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.result import PROXIMAL, Certificate, FitStatus, host_params
+
+
+def certify(descent: Descent, penalty: Penalty, tol: float, clock: Clock) -> Certificate:
+    """Certificate of a model for the penalty that it was last solved for."""
+    here, u = descent.look(), descent.u
+    scaling, d = descent.loss.scaling, descent.loss.d
+    size = float(penalty.violation(u, here.g).max(initial=0))
+    dw, db = scaling.raw_gradient(here.g[None])
+    raw = Penalty(penalty.l1[:d] * scaling.scale[0], penalty.l2[:d] * scaling.scale[0] ** 2)
+    w, _ = scaling.to_raw(u[None])
+    violation = raw.violation(w[0], dw[0])
+    J = here.loss + penalty.of_place(u)
+    return Certificate(
+        status=_status(J, size, tol, one_label=here.one_label),
+        objective=float(J),
+        gradient=size,
+        raw_gradient=float(max(violation.max(initial=0), abs(db[0]))),
+        gap=duality_gap(penalty, u, here, descent.set),
+        steps=descent.steps - descent.before.steps,
+        reads=descent.reads - descent.before.reads,
+        method=PROXIMAL,
+        compile_seconds=clock.compile,
+        run_seconds=clock.run,
+        runaway=(-1,) if here.one_label else (),
+        one_label=here.one_label,
+        stuck=descent.stuck,
+    )
+
+
+def params_of(descent: Descent) -> Params:
+    """Parameters w (d,) and b () of a model, whose zeros are exact."""
+    w, b = descent.loss.scaling.to_raw(descent.u[None])
+    return host_params(w[0], b[0])
+
+
+def _status(J: float, size: float, tol: float, *, one_label: bool) -> FitStatus:
+    if not np.isfinite([J, size]).all():
+        return FitStatus.FAILED
+    if one_label:
+        return FitStatus.SEPARATED
+    return FitStatus.CONVERGED if size <= tol else FitStatus.STOPPED

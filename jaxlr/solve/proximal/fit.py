@@ -1,0 +1,121 @@
+"""One model with an l1 penalty, and K of them."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlr import batch
+from jaxlr.batch import Rows, View
+from jaxlr.core import Params
+from jaxlr.solve.clock import Clock
+from jaxlr.solve.measure import measure_exactly
+from jaxlr.solve.objective import Objective
+from jaxlr.solve.proximal.certify import certify, params_of
+from jaxlr.solve.proximal.descent import Descent
+from jaxlr.solve.proximal.loss import Loss
+from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.result import Certificate, Fit, FitHistory
+from jaxlr.solve.rows import start
+
+
+class Settings(NamedTuple):
+    """How far to go: ``tol`` is the largest violation of the conditions to leave."""
+
+    tol: float
+    max_steps: int
+    intercept: bool
+
+
+def check_method(method: str, *, has_l1: bool, n_classes: int | None) -> None:
+    """Raise ValueError where l1 is asked of what cannot take it."""
+    if has_l1 and method == "lbfgs":
+        raise ValueError("method is 'lbfgs': it cannot take l1. Leave it 'auto', or use l2 alone")
+    if has_l1 and n_classes is not None:
+        raise ValueError("l1 is not there yet for n_classes: use l2 alone, or one class at a time")
+
+
+def begin(rows: Rows, init: Params | None, settings: Settings) -> Descent:
+    """Measure the rows, and stand at the optimum of the intercept alone, or where init says."""
+    scaling, reads = measure_exactly(rows, intercept=settings.intercept)
+    descent = Descent(Loss(_alike(rows), scaling, reads), start(init, 1, scaling, rows)[0])
+    if init is None:
+        descent.find_intercept(0.1 * settings.tol, settings.max_steps)
+    return descent
+
+
+def _alike(rows: Rows) -> Rows:
+    """Labels and weights of one type, whatever they were: all problems of a size compile once."""
+    y = jnp.asarray(rows.y, jnp.float64)
+    s = jnp.ones_like(y) if rows.s is None else jnp.asarray(rows.s, jnp.float64)
+    return rows._replace(y=y, s=s)
+
+
+def minimise(
+    rows: Rows, l1: float, l2: float, init: Params | None, settings: Settings, clock: Clock
+) -> Fit:
+    """Take one model to its optimum, and certify it."""
+    descent = begin(rows, init, settings)
+    penalty = Penalty.of(l1, l2, descent.loss.scaling)
+    descent.solve(penalty, settings.tol, settings.max_steps)
+    if not np.isfinite(descent.look().loss):
+        batch.check_features(rows.X)  # says where X is not finite
+    certificate = certify(descent, penalty, settings.tol, clock)
+    history = FitHistory(*(np.array(v) for v in zip(*descent.turns, strict=True)))
+    return Fit(params_of(descent), certificate, history, descent.loss, descent.u)
+
+
+def minimise_each(
+    objective: Objective, l1: np.ndarray, init: Params | None, settings: Settings, clock: Clock
+) -> tuple[np.ndarray, np.ndarray, list[Certificate]]:
+    """Take K models of one objective to their optima: w (K, d), b (K,), certificates.
+
+    Models that see the rows alike follow each other, from the largest penalty to the smallest.
+    """
+    K = len(l1)
+    w, b = np.zeros((K, objective.d)), np.zeros(K)
+    certificates: dict[int, Certificate] = {}
+    for alike in _groups(objective, K):
+        rows, descent = _rows_of(objective, alike[0]), None
+        for k in sorted(alike, key=lambda k: -l1[k]):
+            if descent is None or init is not None:
+                descent = begin(rows, _init_of(init, k), settings)
+            penalty = Penalty.of(l1[k], objective.l2[k], descent.loss.scaling)
+            descent.solve(penalty, settings.tol, settings.max_steps)
+            w[k], b[k] = params_of(descent)
+            certificates[k] = certify(descent, penalty, settings.tol, clock)
+    return w, b, [certificates[k] for k in range(K)]
+
+
+def _groups(objective: Objective, K: int) -> list[list[int]]:
+    """Numbers of the models that see the same labels and weights, together."""
+    groups: dict[Any, list[int]] = {}
+    for k in range(K):
+        sees = (
+            k
+            if objective.apart
+            else tuple(None if v is None else v[k].item() for v in objective.view)
+        )
+        groups.setdefault(sees, []).append(k)
+    return list(groups.values())
+
+
+def _rows_of(objective: Objective, k: int) -> Rows:
+    """Rows as model k sees them."""
+    X, y, s, offset, fold = objective.rows
+    if objective.apart:
+        return Rows(X[k], y[k], None if s is None else s[k])
+    view = View(*(None if v is None else v[k] for v in objective.view))
+    y = y if view.y_column is None else y[:, view.y_column]
+    y = y if view.label is None else y == view.label
+    s = s if s is None or view.s_column is None else s[:, view.s_column]
+    if view.left_out is not None:
+        kept = fold != view.left_out
+        s = kept if s is None else jnp.where(kept, s, jnp.zeros_like(s))
+    return Rows(X, y, s, offset)
+
+
+def _init_of(init: Params | None, k: int) -> Params | None:
+    if init is None or np.ndim(init.w) == 1:
+        return init
+    return Params(init.w[k], np.broadcast_to(init.b, len(init.w))[k])
