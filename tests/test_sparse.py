@@ -69,6 +69,10 @@ def test_a_matrix_of_nothing_multiplies_to_nothing(shape):
     assert laid_out.shape == shape
     assert not times(laid_out.rows, jnp.ones(shape[1])).any() if shape[1] else True
     assert not times(laid_out.columns, jnp.ones(shape[0])).any()
+    fit = jaxlr.fit(sparse.csr_array(shape), np.arange(shape[0]) % 2, tol=1e-10)
+    assert not fit.params.w.any()
+    mean = np.mean(np.arange(shape[0]) % 2)
+    assert fit.params.b == pytest.approx(np.log(mean / (1 - mean)), abs=1e-9)
 
 
 def test_heavy_tails_cost_no_memory():

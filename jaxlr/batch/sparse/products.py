@@ -17,6 +17,8 @@ def product(lines: Lines, v: Array, *, squared: bool = False) -> Array:
     ``sum_j x_ij v_j`` for line i, or ``sum_j x_ij^2 v_j`` where ``squared``. The sums of chunks are
     added as a tree, so that a line of a million entries in float32 loses no more than a short one.
     """
+    if v.size == 0:  # there is nothing to gather from
+        return jnp.zeros(len(lines.end), v.dtype)
     sums = _chunk_sums(v, lines.place, lines.value, squared=squared)
     found = _at(sums, lines.end)
     for level in lines.levels:

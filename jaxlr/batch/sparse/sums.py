@@ -103,7 +103,7 @@ def sparse_probabilities(params: Params, X: SparseX) -> Array:
 
 def predictors(w: Array, b: Array, X: SparseX) -> Array:
     """Linear predictors z (K, n) of all rows for w (K, d), or (K, n, C) for w (K, C, d)."""
-    z = products(X.rows, w.reshape(-1, w.shape[-1]))
+    z = products(X.rows, w.reshape(b.size, w.shape[-1]))
     z = z.reshape(*b.shape, len(X)) + b[..., None]
     return jnp.moveaxis(z, -1, 1)
 
