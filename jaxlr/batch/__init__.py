@@ -54,8 +54,6 @@ from jaxlr.batch.optimality import (
 )
 from jaxlr.batch.predictors import PredictorTerms, terms_on_host
 from jaxlr.batch.sparse import SparseX, is_sparse
-from jaxlr.batch.sparse.host import to_scipy
-from jaxlr.batch.sparse.optimality import dual_sums_at, optimality_at, sparse_product
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
     sparse_diagonal_sums,
@@ -92,7 +90,6 @@ __all__ = [
     "curvature_sums",
     "curvature_sums_apart",
     "dual_sums",
-    "dual_sums_at",
     "fault",
     "first_false",
     "gradient_and_curvature",
@@ -108,7 +105,6 @@ __all__ = [
     "moment_sums",
     "objective",
     "optimality_and_curvature",
-    "optimality_at",
     "optimality_sums",
     "penalised",
     "probabilities",
@@ -120,10 +116,8 @@ __all__ = [
     "sparse_diagonal_sums",
     "sparse_gradient_sums",
     "sparse_moment_sums",
-    "sparse_product",
     "sparse_side_sums",
     "sums_of_rows",
     "take_columns",
     "terms_on_host",
-    "to_scipy",
 ]

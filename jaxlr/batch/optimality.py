@@ -20,7 +20,7 @@ from jaxlr import core
 from jaxlr.batch.blocks import Part, sum_over_rows
 from jaxlr.batch.models.curvature import Curvature, curvature_of, curvature_row_bytes
 from jaxlr.batch.models.gradients import GradientSums, gradient_of, sum_models
-from jaxlr.batch.models.rows import Models, Rows, Terms, View, label_of, terms_of, weight_of
+from jaxlr.batch.models.rows import Models, Rows, Terms, label_of, terms_of, weight_of
 
 
 class Optimality(NamedTuple):
@@ -88,7 +88,13 @@ def dual_sums(
 
     def of_row(model: Models, shrink: tuple[Array, Array], row: Rows) -> tuple[Array, Array]:
         z = core.linear(core.Params(model.w, model.b), row.X)
-        return dual_at(shares, shrink, model.view, row, z)
+        o = jnp.zeros_like(z) if row.offset is None else row.offset.astype(z.dtype)
+        _, cache = core.loss_at(z + o, label_of(row, model.view))
+        dz = core.slope(cache)
+        t = shares * (dz * jnp.where(dz > 0, *shrink))
+        conjugates = jax.vmap(core.conjugate, (0, None))(t, cache.y)
+        s = weight_of(row, model.view, z.dtype)
+        return s * (t * o - conjugates), s
 
     def sums(given: tuple[Models, tuple[Array, Array]], rows: Rows) -> tuple[Array, Array]:
         each = jax.vmap(jax.vmap(of_row, (None, None, 0)), (0, 0, None))(*given, rows)
@@ -96,19 +102,6 @@ def dual_sums(
 
     row_bytes = (rows.X.shape[1] + 4 * len(shares)) * models.w.dtype.itemsize
     return sum_over_rows(sums, (models, shrink), rows, mesh=mesh, row_bytes=row_bytes, part=part)
-
-
-def dual_at(
-    shares: Array, shrink: tuple[Array, Array], view: View, row: Rows, z: Array
-) -> tuple[Array, Array]:
-    """``s (t o - L*(t, y))`` (m,) of one row in one model, whose ``w . x + b`` is z; and s."""
-    o = jnp.zeros_like(z) if row.offset is None else row.offset.astype(z.dtype)
-    _, cache = core.loss_at(z + o, label_of(row, view))
-    dz = core.slope(cache)
-    t = shares * (dz * jnp.where(dz > 0, *shrink))
-    conjugates = jax.vmap(core.conjugate, (0, None))(t, cache.y)
-    s = weight_of(row, view, z.dtype)
-    return s * (t * o - conjugates), s
 
 
 @jax.jit

@@ -122,7 +122,7 @@ def fit(
     (some_l1,), (some_l2,) = take_elastic_net(l1, l2, l1_ratio, 1)
     check_method(method, has_l1=some_l1 > 0, n_classes=n_classes)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
+        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=some_l1 == 0)
         if some_l1 > 0:
             settings = Settings(tol, max_steps, fit_intercept)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)

@@ -61,7 +61,7 @@ def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Mea
 def measure_exactly(rows: Rows, *, intercept: bool) -> tuple[Scaling, float]:
     """Measure the scales of the features on all rows, with their weights; and reads of X."""
     scaling, _, reads = measure(rows, intercept=intercept)
-    if isinstance(rows.X, SparseX) or draw(len(rows.X), ROWS_MEASURED).numbers is None:
+    if draw(len(rows.X), ROWS_MEASURED).numbers is None:
         return scaling, reads
     return checked(_measure_all(rows, scaling)[0]), reads + 1
 

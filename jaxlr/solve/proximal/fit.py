@@ -13,8 +13,8 @@ from jaxlr.solve.measure import measure_exactly
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.proximal.certify import certify, params_of
 from jaxlr.solve.proximal.descent import Descent
+from jaxlr.solve.proximal.loss import Loss
 from jaxlr.solve.proximal.penalty import Penalty
-from jaxlr.solve.proximal.sparse import loss_of
 from jaxlr.solve.result import Certificate, Fit, FitHistory
 from jaxlr.solve.rows import start
 
@@ -38,7 +38,7 @@ def check_method(method: str, *, has_l1: bool, n_classes: int | None) -> None:
 def begin(rows: Rows, init: Params | None, settings: Settings) -> Descent:
     """Measure the rows, and stand at the optimum of the intercept alone, or where init says."""
     scaling, reads = measure_exactly(rows, intercept=settings.intercept)
-    descent = Descent(loss_of(_alike(rows), scaling, reads), start(init, 1, scaling, rows)[0])
+    descent = Descent(Loss(_alike(rows), scaling, reads), start(init, 1, scaling, rows)[0])
     if init is None:
         descent.find_intercept(0.1 * settings.tol, settings.max_steps)
     return descent
@@ -59,7 +59,7 @@ def minimise(
     penalty = Penalty.of(l1, l2, descent.loss.scaling)
     descent.solve(penalty, settings.tol, settings.max_steps)
     if not np.isfinite(descent.look().loss):
-        batch.check_features(rows.X, sparse=True)  # says where X is not finite
+        batch.check_features(rows.X)  # says where X is not finite
     certificate = certify(descent, penalty, settings.tol, clock)
     history = FitHistory(*(np.array(v) for v in zip(*descent.turns, strict=True)))
     return Fit(params_of(descent), certificate, history, descent.loss, descent.u)

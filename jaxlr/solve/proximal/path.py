@@ -126,10 +126,10 @@ def path(
     _check(l1_ratio, n, smallest)
     settings = Settings(tol, max_steps, fit_intercept)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset, sparse=True)
+        rows = take_rows(X, y, sample_weight, offset)
         descent = begin(rows, None, settings)
         if not np.isfinite(descent.look().loss):
-            batch.check_features(rows.X, sparse=True)  # says where X is not finite
+            batch.check_features(rows.X)  # says where X is not finite
         if penalties is None:
             taken = _largest(descent, l1_ratio) * np.geomspace(1, smallest, n)
         else:
