@@ -3,6 +3,7 @@
     .venv/bin/python scripts/bench.py gradient    # loss and gradient of all rows
     .venv/bin/python scripts/bench.py fit         # one model, to the optimum
     .venv/bin/python scripts/bench.py many        # many models in one call
+    .venv/bin/python scripts/bench.py sparse      # sparse X: products, and one model to the optimum
     .venv/bin/python scripts/bench.py sweep       # many trainings in one program
     .venv/bin/python scripts/bench.py check       # judges of derivatives
     .venv/bin/python scripts/bench.py stream      # a file in blocks, beside pyarrow
@@ -20,7 +21,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from benches import check, device, fit, gradient, imports, many, scikit, stream, sweep
+from benches import check, device, fit, gradient, imports, many, scikit, sparse, stream, sweep
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, check, imports, stream, sweep, scikit, device):
+    for module in (gradient, fit, many, check, imports, sparse, stream, sweep, scikit, device):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
     if arguments.command not in ("import", "sklearn-alone"):

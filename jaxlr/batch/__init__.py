@@ -52,7 +52,14 @@ from jaxlr.batch.optimality import (
     optimality_sums,
     take_columns,
 )
-from jaxlr.batch.predictors import PredictorTerms, terms_at
+from jaxlr.batch.predictors import PredictorTerms, terms_on_host
+from jaxlr.batch.sparse import SparseX, is_sparse
+from jaxlr.batch.sparse.sums import (
+    sparse_curvature_sums,
+    sparse_gradient_sums,
+    sparse_moment_sums,
+    sparse_side_sums,
+)
 from jaxlr.batch.stream import RowBlock
 
 __all__ = [
@@ -69,6 +76,7 @@ __all__ = [
     "PredictorTerms",
     "RowBlock",
     "Rows",
+    "SparseX",
     "Sums",
     "View",
     "check_data",
@@ -88,6 +96,7 @@ __all__ = [
     "gradient_sums_apart",
     "hessian",
     "hessian_product",
+    "is_sparse",
     "loss",
     "loss_and_grads",
     "map_models",
@@ -102,7 +111,11 @@ __all__ = [
     "scores_of_rows",
     "side_sums",
     "side_sums_apart",
+    "sparse_curvature_sums",
+    "sparse_gradient_sums",
+    "sparse_moment_sums",
+    "sparse_side_sums",
     "sums_of_rows",
     "take_columns",
-    "terms_at",
+    "terms_on_host",
 ]

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jaxlr import shard
+from jaxlr.batch.sparse.take import is_sparse, take_sparse
 from jaxlr.core import Params
 
 LABELS = (
@@ -27,28 +28,38 @@ _LARGEST_WEIGHT = 1e20
 
 
 def check_rows(
-    params: Params, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    params: Params,
+    X: Any,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    *,
+    sparse: bool = False,
 ) -> tuple[Params, Array, Array, Array | None]:
-    """Put the rows on the device and check them, as `loss_and_grads` describes."""
+    """Put the rows on the device and check them, as `loss_and_grads` describes.
+
+    With ``sparse``, X may be a `SparseX` or become one.
+    """
     params = check_params(params)
     K = len(params.w) if params.w.ndim == 2 else None
-    return params, *check_data(X, y, sample_weight, d=params.w.shape[-1], n_classes=K)
+    d = params.w.shape[-1]
+    return params, *check_data(X, y, sample_weight, d=d, n_classes=K, sparse=sparse)
 
 
 def check_data(
-    X: ArrayLike,
+    X: Any,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     *,
     d: int | None = None,
     n_classes: int | None = None,
     finite: bool = True,
+    sparse: bool = False,
 ) -> tuple[Array, Array, Array | None]:
     """`check_rows` where there are no parameters yet, or as many as ``d``.
 
     Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
     """
-    X = check_features(X, d=d, finite=finite)
+    X = check_features(X, d=d, finite=finite, sparse=sparse)
     y = _check_labels(y, X, n_classes)
     if sample_weight is None:
         return X, y, None
@@ -94,10 +105,18 @@ def check_params(params: Params) -> Params:
     return Params(w, b.astype(w.dtype))
 
 
-def check_features(X: ArrayLike, *, d: int | None = None, finite: bool = True) -> Array:
-    """X on the device, of shape (m, d), at least one row, and ``finite``."""
-    if hasattr(X, "tocsr"):
-        raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
+def check_features(
+    X: Any, *, d: int | None = None, finite: bool = True, sparse: bool = False
+) -> Array:
+    """X on the device, of shape (m, d), at least one row, and ``finite``; ``sparse`` if need be."""
+    if is_sparse(X):
+        if not sparse:
+            raise ValueError(
+                "X is sparse, which is not supported here: pass X.toarray(), or use jaxlr.fit or "
+                "jaxlr.fit_many, jaxlr.loss_and_grads or jaxlr.probabilities"
+            )
+        found: Any = take_sparse(X, d=d)
+        return found
     given = _numbers("X", X, "features")
     with np.errstate(over="ignore"):  # told below
         # Without a copy where the memory is aligned; jnp.asarray would copy.

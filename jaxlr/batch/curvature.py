@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
@@ -114,7 +115,7 @@ def hessian_product(
 def _checked(
     params: Params, X: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Params, Array, Array | None]:
-    no_label = jnp.zeros(len(jnp.asarray(X)), jnp.bool_)  # which is class 0, too
+    no_label = jnp.zeros(np.shape(X)[:1], jnp.bool_)  # which is class 0, too
     params, X, _, s = check_rows(params, X, no_label, sample_weight)
     return params, X, s
 

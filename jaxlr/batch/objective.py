@@ -22,6 +22,8 @@ from jax.typing import ArrayLike
 from jaxlr import core, shard
 from jaxlr.batch.blocks import sum_over_rows
 from jaxlr.batch.checks import check_features, check_params, check_penalty, check_rows
+from jaxlr.batch.sparse import SparseX, is_sparse, take_sparse
+from jaxlr.batch.sparse.sums import sparse_probabilities, sparse_sums
 from jaxlr.core import Params
 
 
@@ -83,7 +85,7 @@ def loss_and_grads(
     >>> print(f"{J:.4f}", grads.w.shape)  # log 3
     1.0986 (3, 2)
     """
-    params, X, y, s = check_rows(params, X, y, sample_weight)
+    params, X, y, s = check_rows(params, X, y, sample_weight, sparse=True)
     return _objective(params, X, y, s, check_penalty(l2), mesh=shard.mesh_of(X))
 
 
@@ -102,7 +104,7 @@ def loss(
     >>> print(f"{loss(core.zeros(1), jnp.ones((3, 1)), jnp.array([0, 1, 1])):.4f}")
     0.6931
     """
-    params, X, y, s = check_rows(params, X, y, sample_weight)
+    params, X, y, s = check_rows(params, X, y, sample_weight, sparse=True)
     return compiled_mean_loss(params, X, y, s, check_penalty(l2), mesh=shard.mesh_of(X))
 
 
@@ -133,8 +135,10 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     [0.5 0.5 0.5]
     """
     params = check_params(params)
-    X = check_features(X, d=params.w.shape[-1])
-    return _probabilities(params, X)
+    d = params.w.shape[-1]
+    if is_sparse(X):
+        return sparse_probabilities(params, take_sparse(X, d=d, by_columns=False))
+    return _probabilities(params, check_features(X, d=d))
 
 
 class Rows(NamedTuple):
@@ -204,6 +208,8 @@ def _sum(
     sums: Callable[[Params, Rows], Sums], params: Params, rows: Rows, mesh: Mesh | None
 ) -> Sums:
     X, y, s = rows
+    if isinstance(X, SparseX):
+        return Sums(*sparse_sums(params, X, y, s))
     dtype = params.w.dtype
     rows = Rows(X, y, None if s is None else s.astype(dtype))
     # Of a row: x, and of K classes z, dz, the odds and the label.

@@ -26,7 +26,7 @@ class PredictorTerms(NamedTuple):
     d2z: np.ndarray
 
 
-def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> PredictorTerms:
+def terms_on_host(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> PredictorTerms:
     """Find the terms of n rows, in the type of z; all lies in the memory of the host.
 
     Parameters
@@ -40,7 +40,7 @@ def terms_at(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> PredictorTe
 
     Examples
     --------
-    >>> print(terms_at(np.zeros(1, np.float32), np.ones(1, np.float32)).dz)
+    >>> print(terms_on_host(np.zeros(1, np.float32), np.ones(1, np.float32)).dz)
     [-0.5]
     """
     n = len(z)

@@ -86,10 +86,11 @@ def split_rows(
 
 def mesh_of(X: Array) -> Mesh | None:
     """Mesh over which the rows of ``X`` are split, or None where they are in one place."""
-    if isinstance(X, Tracer) or not isinstance(X.sharding, NamedSharding):
+    sharding = None if isinstance(X, Tracer) else getattr(X, "sharding", None)  # sparse: none
+    if not isinstance(sharding, NamedSharding):
         return None
-    mesh = X.sharding.mesh
-    split = X.sharding.spec[:1] == (ROWS,) and mesh.size > 1
+    mesh = sharding.mesh
+    split = sharding.spec[:1] == (ROWS,) and mesh.size > 1
     return mesh if split and isinstance(mesh, Mesh) else None
 
 

@@ -1,11 +1,13 @@
 """`fit`: one model, to the optimum, with a certificate."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
-from jaxlr.batch import View
+from jaxlr.batch import SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
@@ -22,10 +24,11 @@ from jaxlr.solve.rows import (
     start,
     take_rows,
 )
+from jaxlr.solve.sparse import SparseObjective
 
 
 def fit(
-    X: ArrayLike,
+    X: Any,
     y: ArrayLike,
     *,
     n_classes: int | None = None,
@@ -118,13 +121,14 @@ def fit(
     (some_l1,), (some_l2,) = take_elastic_net(l1, l2, l1_ratio, 1)
     check_method(method, has_l1=some_l1 > 0, n_classes=n_classes)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset, n_classes)
+        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=some_l1 == 0)
         if some_l1 > 0:
             settings = Settings(tol, max_steps, fit_intercept)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
         scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)
         mesh, penalty = shard.mesh_of(rows.X), np.array([some_l2])
-        objective = Objective(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
+        over = SparseObjective if isinstance(rows.X, SparseX) else Objective
+        objective = over(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)
 
 
@@ -140,13 +144,13 @@ def minimise(
     """Take the one model of an objective to its optimum, and certify it."""
     scaling, rows = objective.scaling, objective.rows
     u = start(init, 1, scaling, rows)
-    chosen = choose_method(method, u.shape[1])
+    chosen = choose_method(method, u.shape[1], sampled=objective.sampled)
     state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None)
     if init is not None and state.stuck.any():  # from where no way leads down
         u = start(None, 1, scaling, rows)
         state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
     if not np.isfinite(state.J).all():
-        batch.check_features(rows.X)  # says where X is not finite
+        batch.check_features(rows.X, sparse=True)  # says where X is not finite
     certificate = certify(objective, state, chosen, tol, clock)[0]
     u = scaling.centered(state.u)
     w, b = scaling.to_raw(u)

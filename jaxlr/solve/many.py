@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows, View
+from jaxlr.batch import Rows, SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
@@ -30,6 +30,7 @@ from jaxlr.solve.rows import (
 )
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.segments import Segments
+from jaxlr.solve.sparse import SparseObjective
 
 _BYTES_AT_A_TIME = 1 << 28  # of matrices and memory, for the models that are solved together
 
@@ -163,7 +164,7 @@ def fit_many(
                 )
                 certificates |= dict(zip(models.tolist(), found, strict=True))
                 continue
-            chosen = choose_method(method, objective.scaling.size)
+            chosen = choose_method(method, objective.scaling.size, sampled=objective.sampled)
             u = start(
                 _part(init, models, n_classes), len(models), objective.scaling, objective.rows
             )
@@ -171,7 +172,7 @@ def fit_many(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
             if not np.isfinite(state.J).all() and not apart:
-                batch.check_features(objective.rows.X)  # says where X is not finite
+                batch.check_features(objective.rows.X, sparse=True)  # says where X is not finite
             w[models], b[models] = objective.scaling.to_raw(objective.scaling.centered(state.u))
             found = certify(objective, state, chosen, tol, clock)
             certificates |= dict(zip(models.tolist(), found, strict=True))
@@ -238,11 +239,12 @@ def _shared(X: ArrayLike, asked: _Asked, *, intercept: bool) -> list[_Problem]:
     scaling, typical, reads = measure(rows, intercept=intercept, n_classes=asked.n_classes)
     l1, l2 = take_elastic_net(*asked.penalties, K)
     mesh, size = shard.mesh_of(rows.X), _together(scaling.size)
+    over = SparseObjective if isinstance(rows.X, SparseX) else Objective
 
     def of_models(models: np.ndarray) -> _Problem:
         part = jax.tree.map(lambda v: v[models], view)
         penalties = l2[models]
-        objective = Objective(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
+        objective = over(rows, part, scaling, penalties, mesh, typical=typical, reads=reads)
         return _Problem(objective, models, l1[models])
 
     alike = (np.flatnonzero(l1 == 0), np.flatnonzero(l1 > 0))

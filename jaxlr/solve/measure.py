@@ -8,9 +8,10 @@ import numpy as np
 from jax import Array
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows
+from jaxlr.batch import Rows, SparseX
 from jaxlr.solve.objective import draw
 from jaxlr.solve.scaling import Scaling, is_constant
+from jaxlr.solve.sparse import moments
 from jaxlr.solve.totals import total
 
 ROWS_MEASURED = 4096  # for the means and deviations of the features
@@ -33,6 +34,10 @@ def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Mea
     Few rows do not show a column that differs from its mean in a few rows only, a label or a
     weight that most rows do not have.
     """
+    if isinstance(rows.X, SparseX):
+        scaling, _ = from_moments(moments(rows), np.zeros(rows.X.shape[1]), intercept=intercept)
+        scaling = checked(scaling)._replace(n_classes=n_classes)
+        return Measured(scaling, typical=False, reads=1.0)
     few = draw(len(rows.X), ROWS_MEASURED).numbers
     X = shard.on_host(rows.X, few).astype(np.float64)
     weight = np.ones(len(X))

@@ -64,6 +64,7 @@ class Objective:
     """
 
     apart = False  # each model has rows of its own
+    sampled = True  # samples of the rows may be looked at first
 
     def __init__(
         self,

@@ -22,10 +22,13 @@ _WIDEST = 3000  # parameters up to which a Newton matrix pays
 OFF_CENTER = 100  # means of so many deviations cost float32 too many digits
 
 
-def choose_method(method: Method, p: int) -> Literal["newton", "lbfgs"]:
-    """Newton matrices where p x p numbers are no burden, L-BFGS alone where they are."""
+def choose_method(method: Method, p: int, *, sampled: bool = True) -> Literal["newton", "lbfgs"]:
+    """Newton matrices where p x p numbers are no burden, L-BFGS alone where they are.
+
+    Where rows are not ``sampled``, a matrix takes p reads of all rows.
+    """
     if method == "auto":
-        return "newton" if p <= _WIDEST else "lbfgs"
+        return "newton" if p <= _WIDEST and sampled else "lbfgs"
     return method
 
 
@@ -48,6 +51,12 @@ def solve(
     def stage(rows: int, curvature: list[int], tol: float, **settings: bool) -> None:
         sizes = curvature if method == "newton" else []
         descend(objective, state, Stage(rows, sizes, tol, **settings), max_steps)
+
+    if not objective.sampled:
+        if objective.narrow != np.float64:
+            stage(n, [n], tol, wide=False, foresee=True)
+        stage(n, [n], tol, wide=True)
+        return state
 
     if objective.size <= SMALL:
         newton = method == "newton" and objective.n * p * p <= _CHEAP

@@ -42,16 +42,20 @@ def check_not_traced(**arguments: Any) -> None:
 
 
 def take_rows(
-    X: ArrayLike,
+    X: Any,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     offset: ArrayLike | None,
     n_classes: int | None = None,
+    *,
+    sparse: bool = False,
 ) -> Rows:
     """Check one data set, and put it on the device; whether X is finite, the solver will see."""
     if n_classes is not None and np.ndim(y) != 1:
         raise ValueError(f"y has shape {np.shape(y)}: pass the number of each row's class, (n,)")
-    X, y, s = batch.check_data(X, y, sample_weight, n_classes=n_classes, finite=False)
+    X, y, s = batch.check_data(
+        X, y, sample_weight, n_classes=n_classes, finite=False, sparse=sparse
+    )
     if offset is not None and n_classes is not None:
         raise ValueError("offset is for two classes: added to all of K alike it changes nothing")
     if offset is not None:
@@ -78,7 +82,7 @@ def take_many_rows(
     Where classes are ``named``, labels are any numbers.
     """
     no_label = np.zeros(np.shape(X)[:1], bool)
-    rows = take_rows(X, no_label, None, offset, n_classes)
+    rows = take_rows(X, no_label, None, offset, n_classes, sparse=True)
     y = shard.on_host(y)
     if named:
         _check_columns("y", y, rows.X, np.isfinite(y), "class numbers must be finite")
@@ -112,6 +116,8 @@ def take_data_sets(
     X: Sequence[ArrayLike], y: Sequence[ArrayLike], sample_weight: Sequence[ArrayLike] | None
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Check K data sets; rows X (n_k, d), labels and weights (n_k,) of each, on the host."""
+    if any(map(batch.is_sparse, X)):
+        raise ValueError("X is sparse: data sets of their own must be dense, pass X.toarray()")
     for name, v in (("y", y), ("sample_weight", sample_weight)):
         if v is not None and len(v) != len(X):
             raise ValueError(f"X has {len(X)} data sets, but {name} has {len(v)}")

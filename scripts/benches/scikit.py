@@ -58,7 +58,7 @@ def small(rounds: int) -> None:
     """Iris, warm."""
     from sklearn.datasets import load_iris
 
-    X, y = load_iris(return_X_y=True)
+    X, y = map(np.asarray, load_iris(return_X_y=True))
     print("\niris, 150 x 4, three classes, warm")
     compete(contenders(X, y, {}, {"max_iter": 1000}), X, y, 1 / len(y), 30 * rounds)
 
@@ -148,7 +148,7 @@ def images(n: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy import ndimage
     from sklearn.datasets import load_digits
 
-    X, y = load_digits(return_X_y=True)
+    X, y = map(np.asarray, load_digits(return_X_y=True))
     rng = np.random.default_rng(0)
     pick = rng.integers(len(X), size=n)
     digits = ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1).astype(np.float32)

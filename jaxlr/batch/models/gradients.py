@@ -149,13 +149,17 @@ def gradient_of(terms: Terms, rows: Rows) -> GradientSums:
 
 def _side_sums(models: Models, rows: Rows) -> tuple[Array, Array]:
     def of_row(model: Models, row: Rows) -> tuple[Array, Array]:
-        y, z = label_of(row, model.view), core.linear(Params(model.w, model.b), row.X)
-        s = weight_of(row, model.view, z.dtype)
-        along, away = _gain(z, y)
-        return jnp.where(along > _FAR, s, 0), jnp.where(away < -_NEAR, s, 0)
+        return sides_at(model.view, row, core.linear(Params(model.w, model.b), row.X))
 
     sides = jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
     return jax.tree.map(lambda v: v.sum(1), sides)
+
+
+def sides_at(view: View, row: Rows, z: Array) -> tuple[Array, Array]:
+    """Weight of one row where z takes it to its label's side, and where away from it."""
+    s = weight_of(row, view, z.dtype)
+    along, away = _gain(z, label_of(row, view))
+    return jnp.where(along > _FAR, s, 0), jnp.where(away < -_NEAR, s, 0)
 
 
 def _gain(z: Array, y: Array) -> tuple[Array, Array]:

@@ -83,13 +83,22 @@ def terms_of(models: Models, rows: Rows, of: Moment = "loss") -> Terms:
     """Terms of all rows in all models."""
 
     def of_row(model: Models, row: Rows) -> Terms:
-        s, L, cache = forward(model, row)
-        y, dz = cache.y, core.slope(cache)
-        bend = core.curvature(cache) if of == "loss" else jnp.multiply.outer(dz, dz)
-        undecided = jnp.where(_is_decided(cache), 0, s)
-        return Terms(s, s * L, s * y, s * (1 - y), undecided, s * dz, s * bend)
+        return _terms(*forward(model, row), of)
 
     return jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
+
+
+def terms_at(view: View, row: Rows, z: Array, of: Moment = "loss") -> Terms:
+    """Terms of one row in one model whose linear predictor there is z: no X is read."""
+    L, cache = core.loss_at(z, label_of(row, view))
+    return _terms(weight_of(row, view, z.dtype), L, cache, of)
+
+
+def _terms(s: Array, L: Array, cache: core.Cache, of: Moment) -> Terms:
+    y, dz = cache.y, core.slope(cache)
+    bend = core.curvature(cache) if of == "loss" else jnp.multiply.outer(dz, dz)
+    undecided = jnp.where(_is_decided(cache), 0, s)
+    return Terms(s, s * L, s * y, s * (1 - y), undecided, s * dz, s * bend)
 
 
 def forward(model: Models, row: Rows) -> tuple[Array, Array, core.Cache]:

@@ -68,7 +68,7 @@ class HostObjective(Objective):
             X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(dtype)
             s = np.ones(len(X), dtype) if rows.s is None else rows.s[here].astype(dtype)
             z = X @ w + b
-            yield _Block(X, s, y, z, batch.terms_at(z, y, piece=_BLOCK))
+            yield _Block(X, s, y, z, batch.terms_on_host(z, y, piece=_BLOCK))
 
 
 def _gradient_sums(block: _Block) -> GradientSums:

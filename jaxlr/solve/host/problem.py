@@ -114,7 +114,7 @@ class Problem(NamedTuple):
 
     def terms(self, Z: np.ndarray) -> batch.PredictorTerms:
         """Loss and its derivatives at the linear predictors Z (n, m)."""
-        return batch.terms_at(Z if self.m > 1 else Z[:, 0], self.y)
+        return batch.terms_on_host(Z if self.m > 1 else Z[:, 0], self.y)
 
     def slope(self, place: Place, before: np.ndarray, step: np.ndarray) -> float:
         """Slope of J at a place along a step (m, p), where signs were those of ``before``."""

@@ -1,0 +1,56 @@
+"""Products with a sparse X, both ways: ``z = X w`` by its rows, ``dw = X' dz`` by its columns."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxlr.batch.sparse.layout import Lines
+
+_AT_ONCE = 1 << 24  # sums of chunks, on an accelerator
+
+
+def product(lines: Lines, v: Array, *, squared: bool = False) -> Array:
+    """Multiply the matrix of these lines by v: one sum a line, in the type of v.
+
+    ``sum_j x_ij v_j`` for line i, or ``sum_j x_ij^2 v_j`` where ``squared``. The sums of chunks are
+    added as a tree, so that a line of a million entries in float32 loses no more than a short one.
+    """
+    sums = _chunk_sums(v, lines.place, lines.value, squared=squared)
+    found = _at(sums, lines.end)
+    for level in lines.levels:
+        sums = _chunk_sums(sums, level.place)
+        found = found + _at(sums, level.end)
+    return found
+
+
+def products(lines: Lines, V: Array) -> Array:
+    """Multiply by each row of V (K, m): (K, lines), one after the other on a CPU."""
+    if len(V) == 1:
+        return product(lines, V[0])[None]
+    together = None
+    if jax.default_backend() != "cpu":
+        together = max(1, min(len(V), _AT_ONCE // lines.value.shape[1]))
+    return lax.map(lambda v: product(lines, v), V, batch_size=together)
+
+
+def _chunk_sums(
+    v: Array, place: Array, value: Array | None = None, *, squared: bool = False
+) -> Array:
+    """Sum over each chunk, written out: so it is one loop over the chunks, which XLA splits."""
+
+    def sums(v: Array) -> Array:
+        total = jnp.zeros(place.shape[1], v.dtype)
+        for j, lane in enumerate(place):
+            term = _at(v, lane)
+            if value is not None:
+                x = value[j].astype(v.dtype)
+                term = (x**2 if squared else x) * term
+            total = total + term
+        return total
+
+    # Left to itself, XLA would compute sums again wherever one is read. No place is below 0.
+    return lax.cond(place[0, 0] >= 0, sums, lambda v: jnp.zeros(place.shape[1], v.dtype), v)
+
+
+def _at(v: Array, place: Array) -> Array:
+    return v.at[place].get(mode="promise_in_bounds")

@@ -1,0 +1,85 @@
+"""An objective over the rows of a sparse X, and the scales of its columns.
+
+A read is two products. All rows are read every time: no sample shows columns that few rows have.
+Standardising is done on parameters and sums (`jaxlr.solve.scaling`), so X stays as sparse as it is.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlr import batch
+from jaxlr.batch import Curvature, Models, Moment, Rows
+from jaxlr.solve.objective import ALL, Objective, Sample
+
+_TOGETHER = 1 << 26  # linear predictors of models that are taken at once, on an accelerator
+
+
+class SparseObjective(Objective):
+    """An `Objective` whose rows are a `SparseX`: models one after the other, on a CPU."""
+
+    sampled = False
+
+    def sample(self, m: int) -> Sample:
+        """All rows."""
+        return ALL
+
+    def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
+        return self._in_turn(batch.sparse_gradient_sums, u, lanes, dtype)
+
+    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._in_turn(batch.sparse_side_sums, v, lanes, np.float64)
+
+    def _curvature(
+        self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
+    ) -> Any:
+        if self.scaling.n_classes is not None:
+            raise ValueError(
+                "X is sparse and there are several classes: their Newton matrix is not supported. "
+                "Use method='lbfgs', or pass X.toarray()"
+            )
+        sums = partial(batch.sparse_curvature_sums, of=of)
+        s, bb, wb, ww = self._in_turn(sums, u, lanes, np.float64)
+        H: Any = _standardized(ww, wb, bb, *(v[0] for v in self.scaling[:2]))
+        return Curvature(s, H)
+
+    def _in_turn(
+        self, sums: Callable[[Models, Rows], Any], u: np.ndarray, lanes: np.ndarray, dtype: type
+    ) -> Any:
+        """Sum over all rows for some of the models at a time, in float64."""
+        size = 1
+        if jax.default_backend() != "cpu":
+            size = max(1, min(len(lanes), _TOGETHER // self.n))
+        found = []
+        for some in np.array_split(np.arange(len(lanes)), -(-len(lanes) // size)):
+            total = sums(self._models(u[some], lanes[some], dtype), self.rows)
+            found.append(jax.tree.map(partial(_first, len(some)), total))
+        return jax.tree.map(lambda *v: np.concatenate(v), *found)
+
+
+def _first(k: int, v: jax.Array) -> np.ndarray:
+    return np.asarray(v, np.float64)[:k]
+
+
+def _standardized(
+    ww: np.ndarray, wb: np.ndarray, bb: np.ndarray, center: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Curvature matrices (K, p, p) for ``(x - center) / scale`` from those for x, b last."""
+    off = wb - bb[:, None] * center
+    H = (ww - center[:, None] * wb[:, None, :] - off[:, :, None] * center) / scale / scale[:, None]
+    side = (off / scale)[:, :, None]
+    bottom = np.concatenate([np.swapaxes(side, 1, 2), bb[:, None, None]], axis=2)
+    return np.concatenate([np.concatenate([H, side], axis=2), bottom], axis=1)
+
+
+def moments(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum the weights of all rows (), and s x and s x^2 (d,), in float64."""
+    s = jnp.ones(len(rows.X), jnp.float64)
+    if rows.s is not None and rows.s.ndim == 1:
+        s = rows.s.astype(jnp.float64)
+    weight, off, square = (np.asarray(v) for v in batch.sparse_moment_sums(rows, s))
+    return weight, off, square
