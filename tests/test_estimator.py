@@ -49,6 +49,38 @@ def test_coefficients_are_those_of_scikit_learn(K, C, intercept, weighted, form)
     assert ours.score(form(X), y) == theirs.score(X, y)
 
 
+SAGA = {"solver": "saga", "tol": 1e-12, "max_iter": 100_000}
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_lasso_and_elastic_net_are_those_of_scikit_learn(K, ratio, intercept, form):
+    X, y = problem(6, K=K, d=4)
+    s = np.random.default_rng(0).uniform(0, 2, len(y))
+    options = {"C": 0.3, "l1_ratio": ratio, "fit_intercept": intercept}
+    ours = LogisticRegression(**options).fit(form(X), y, s)
+    theirs = linear_model.LogisticRegression(**options, **SAGA).fit(X, y, s)
+    same(ours, theirs)
+    np.testing.assert_array_equal(ours.coef_ == 0, theirs.coef_ == 0)
+    assert ours.certificate_.converged
+    assert ours.certificate_.gap < 1e-9
+    np.testing.assert_allclose(ours.predict_proba(form(X)), theirs.predict_proba(X), rtol=1e-6)
+    if ratio == 1.0:
+        assert ours.sparsify().coef_.nnz == np.count_nonzero(theirs.coef_)
+        np.testing.assert_array_equal(ours.predict(form(X)), theirs.predict(X))
+
+
+def test_lasso_on_the_device(monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(6, d=4)
+    options = {"C": 0.3, "l1_ratio": 0.7}
+    ours = LogisticRegression(**options).fit(X, y)
+    assert ours.certificate_.method == "proximal newton"
+    same(ours, linear_model.LogisticRegression(**options, **SAGA).fit(X, y))
+
+
 def check_random(seed, n, d, K, C):
     X, y = problem(seed, n, d, K)
     ours = LogisticRegression(C=C).fit(X, y)

@@ -151,7 +151,8 @@ def images(n: int) -> tuple[np.ndarray, np.ndarray]:
     X, y = map(np.asarray, load_digits(return_X_y=True))
     rng = np.random.default_rng(0)
     pick = rng.integers(len(X), size=n)
-    digits = ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1).astype(np.float32)
+    larger = ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1)
+    digits = np.asarray(larger, np.float32)
     size = digits.shape[1]
     found = np.zeros((n, _PIXELS, _PIXELS), np.float32)
     for image, digit, i, j in zip(found, digits[pick], *rng.integers(2, 7, (2, n)), strict=True):
