@@ -215,6 +215,16 @@ def test_the_tails_of_log_probabilities(K):
     np.testing.assert_allclose(p[0, 0 if K == 2 else 1], np.exp(-40), rtol=1e-14)
 
 
+@pytest.mark.parametrize("K", [2, 3])
+def test_sparse_rows_on_the_device(K, monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(5, K=K)
+    X[abs(X) < 0.8] = 0
+    ours = LogisticRegression(class_weight="balanced").fit(sparse.csr_array(X), y)
+    same(ours, linear_model.LogisticRegression(class_weight="balanced", **TIGHT).fit(X, y))
+    assert ours.certificate_.converged
+
+
 @pytest.mark.parametrize("C", [3.0, np.inf])
 def test_classes_on_the_device(C, monkeypatch):
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)

@@ -86,7 +86,8 @@ def _one_minus_a_rounded(cache):
 )
 def test_float32_finds_a_fault(script, monkeypatch, piece, name, fault):
     float32 = script("float32")
-    monkeypatch.setattr(core, name, fault)
+    for module in (core, core.example):
+        monkeypatch.setattr(module, name, fault)
     float32.by_hand.clear_cache()
     form = float32.format_of("float32")
     found = float32.sweep(form, 1_000_003, 1)

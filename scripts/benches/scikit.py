@@ -148,18 +148,18 @@ def images(n: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy import ndimage
     from sklearn.datasets import load_digits
 
-    X, y = map(np.asarray, load_digits(return_X_y=True))
+    found: Any = load_digits(return_X_y=True)
+    X, y = found
     rng = np.random.default_rng(0)
     pick = rng.integers(len(X), size=n)
-    larger = ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1)
-    digits = np.asarray(larger, np.float32)
+    digits = np.asarray(ndimage.zoom(X.reshape(-1, 8, 8) / 16, (1, 2.5, 2.5), order=1), np.float32)
     size = digits.shape[1]
-    found = np.zeros((n, _PIXELS, _PIXELS), np.float32)
-    for image, digit, i, j in zip(found, digits[pick], *rng.integers(2, 7, (2, n)), strict=True):
+    made = np.zeros((n, _PIXELS, _PIXELS), np.float32)
+    for image, digit, i, j in zip(made, digits[pick], *rng.integers(2, 7, (2, n)), strict=True):
         image[i : i + size, j : j + size] = digit
-    specks = rng.random(found.shape, np.float32) < 0.02
-    found += specks * rng.random(found.shape, np.float32)
-    return found.reshape(n, -1).clip(0, 1), y[pick]
+    specks = rng.random(made.shape, np.float32) < 0.02
+    made += specks * rng.random(made.shape, np.float32)
+    return made.reshape(n, -1).clip(0, 1), y[pick]
 
 
 def quiet(run: Callable[..., Any], *arguments: Any) -> Any:
