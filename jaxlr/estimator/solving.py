@@ -74,7 +74,7 @@ def is_small(rows: Labelled, penalty: Penalty) -> bool:
     """Whether the host solves this quickest, or alone can."""
     K = len(rows.classes)
     alone = penalty.factors(1.0)[0] > 0 and (K > 2 or not isinstance(rows.X, np.ndarray))
-    return suits_host(*rows.shape, K) or (alone and fits_host(*rows.shape, K))
+    return suits_host(*rows.shape, K) or (alone and fits_host(rows.shape[0], K))
 
 
 def _on_host(

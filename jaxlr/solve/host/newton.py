@@ -13,15 +13,17 @@ import numpy as np
 from jaxlr import shard
 from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.host.columns import MANY, descend_by_columns
+from jaxlr.solve.host.descent import Way, descend
 from jaxlr.solve.host.gap import duality_gap
 from jaxlr.solve.host.problem import Place, Problem
 from jaxlr.solve.proximal.penalty import Penalty
 from jaxlr.solve.result import PROXIMAL, Certificate, FitStatus
-from jaxlr.solve.steps import WIDE, is_good, shortened
+from jaxlr.solve.steps import WIDE
 
 _NUMBERS = 2e6  # in X, or in what the classes make of it: more are read faster by all cores
 _WORK = 3e8  # multiplications for one Hessian
-_MOST_NUMBERS, _MOST_WORK, _MOST = 2e8, 1e11, 8000
+_MOST = 1e8  # numbers of second derivatives at the linear predictors
 
 
 class HostFit(NamedTuple):
@@ -43,16 +45,16 @@ def suits_host(n: int, d: int, n_classes: int = 2) -> bool:
     return n * (d + m * m) <= _NUMBERS and n * (d * m) ** 2 + (d * m) ** 3 <= _WORK
 
 
-def fits_host(n: int, d: int, n_classes: int = 2) -> bool:
-    """Whether `fit_on_host` can solve a data set, in minutes and some gigabytes at most.
+def fits_host(n: int, n_classes: int = 2) -> bool:
+    """Whether `fit_on_host` with l1 can solve a data set, in minutes and some gigabytes at most.
 
     Examples
     --------
-    >>> print(fits_host(100_000, 50, 10), fits_host(1_000_000, 100_000))
+    >>> print(fits_host(100_000, 10), fits_host(1_000_000, 100))
     True False
     """
     m = 1 if n_classes == 2 else n_classes
-    return n * (d + m * m) <= _MOST_NUMBERS and n * (d * m) ** 2 <= _MOST_WORK and d * m <= _MOST
+    return n * m * m <= _MOST
 
 
 def fit_on_host(
@@ -99,41 +101,16 @@ def fit_on_host(
         problem = Problem.of(X, y, n_classes, (l1, l2), sample_weight, intercept=fit_intercept)
         reach = float(np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0))
         tol = max(min(tol, raw_tol / reach), WIDE.gradient)
-        way = _descend(problem, problem.start(init), tol, max_steps)
+        by_columns = problem.has_l1 and problem.m * problem.scaling.d > MANY
+        way = (descend_by_columns if by_columns else descend)(
+            problem, problem.start(init), tol, max_steps
+        )
         if way is None or (not way.place.separates and problem.is_moving(way.place)):
             return None
         return HostFit(problem.raw(way.place.U), _certify(problem, way, tol, clock))
 
 
-class _Way(NamedTuple):
-    """Where it ended, after how many steps and reads, and whether no step leads down from there."""
-
-    place: Place
-    steps: int
-    reads: int
-    stuck: bool
-
-
-def _descend(problem: Problem, U: np.ndarray, tol: float, max_steps: int) -> _Way | None:
-    """Take Newton's steps until the gradient is small; None where there is none to take."""
-    here, steps, reads, t = problem.look(U), 0, 1, 1.0
-    while np.isfinite(here.step).all():
-        stuck = t < WIDE.shortest
-        small = here.size.max(initial=0) <= tol
-        if small or stuck or here.separates or steps == max_steps:
-            return _Way(here, steps, reads, stuck)
-        there = problem.look(here.U + t * here.step)
-        reads += 1
-        down = problem.slope(here, here.U, here.step)
-        up = problem.slope(there, here.U, here.step)
-        if is_good(np.float64(here.J), np.float64(there.J), down, up, WIDE):
-            here, steps, t = there, steps + 1, 1.0
-        else:
-            t = float(shortened(np.float64(t), np.float64(down), np.float64(up)))
-    return None
-
-
-def _certify(problem: Problem, way: _Way, tol: float, clock: Clock) -> Certificate:
+def _certify(problem: Problem, way: Way, tol: float, clock: Clock) -> Certificate:
     place, lacks_a_class = way.place, problem.lacks_a_class()
     gradient = float(place.size.max(initial=0))
     status = FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED

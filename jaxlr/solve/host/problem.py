@@ -98,19 +98,30 @@ class Problem(NamedTuple):
         w, b = self.scaling.to_raw(U)
         return host_params(w, b - b.mean()) if self.m > 1 else host_params(w[0], b[0])
 
-    def look(self, U: np.ndarray) -> Place:
-        """Read the rows at U."""
+    def part(self, coordinates: np.ndarray) -> "Problem":
+        """Take some coordinates of each class: features, and the intercept last if there is one."""
+        columns = coordinates[coordinates < self.scaling.d]
+        center, scale = (v[:, columns] for v in self.scaling[:2])
+        scaling = self.scaling._replace(center=center, scale=scale)
+        rows = self.rows.part(coordinates, scaling)
+        return self._replace(rows=rows, penalty=self.penalty.at(coordinates), scaling=scaling)
+
+    def look(self, U: np.ndarray, *, with_step: bool = True) -> Place:
+        """Read the rows at U, without a step from there if none is wanted."""
         Z = self.rows.predictors(U)
         terms = self.terms(Z)
         dZ = self.s[:, None] * terms.dz.reshape(Z.shape)
         J = float(self.s @ terms.L + np.sum(self.penalty.l2 * U**2) / 2)
         g = self.rows.gradient(dZ) + self.penalty.l2 * U
-        H = self._hessian(terms.d2z)
         if not self.has_l1:
-            return Place(U, J, g, abs(g), _newton_step(H, g), self._separates(Z))
+            step = _newton_step(self._hessian(terms.d2z), g)
+            return Place(U, J, g, abs(g), step, self._separates(Z))
         J += float(np.sum(self.penalty.l1 * abs(U)))
         size = self.penalty.violation(U, g - self.penalty.l2 * U)
-        return Place(U, J, g, size, self._proximal_step(H, g, U), separates=False)
+        step = np.zeros_like(U)
+        if with_step:
+            step = self._proximal_step(self._hessian(terms.d2z), g, U)
+        return Place(U, J, g, size, step, separates=False)
 
     def terms(self, Z: np.ndarray) -> batch.PredictorTerms:
         """Loss and its derivatives at the linear predictors Z (n, m)."""
