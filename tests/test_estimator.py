@@ -247,6 +247,20 @@ def test_the_tails_of_log_probabilities(K):
     np.testing.assert_allclose(p[0, 0 if K == 2 else 1], np.exp(-40), rtol=1e-14)
 
 
+def test_rows_stay_on_an_accelerator(monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.inputs.stays_on_device", lambda X: True)
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(3)
+    X = jnp.asarray(X, jnp.float32)
+    ours = LogisticRegression().fit(X, jnp.asarray(y))
+    assert ours.n_features_in_ == 3
+    same(ours, LogisticRegression().fit(np.asarray(X), y), rtol=1e-6)
+    with pytest.raises(ValueError, match="X is nan in row 4, column 1"):
+        LogisticRegression().fit(X.at[4, 1].set(jnp.nan), y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LogisticRegression().fit(X, y[1:])
+
+
 @pytest.mark.parametrize("K", [2, 3])
 def test_sparse_rows_on_the_device(K, monkeypatch):
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
