@@ -3,6 +3,7 @@
     .venv/bin/python scripts/bench.py gradient    # loss and gradient of all rows
     .venv/bin/python scripts/bench.py fit         # one model, to the optimum
     .venv/bin/python scripts/bench.py many        # many models in one call
+    .venv/bin/python scripts/bench.py path        # the lasso for a path of penalties
     .venv/bin/python scripts/bench.py sparse      # sparse X: products, and one model to the optimum
     .venv/bin/python scripts/bench.py sweep       # many trainings in one program
     .venv/bin/python scripts/bench.py check       # judges of derivatives
@@ -13,15 +14,15 @@
 
 Contenders run interleaved, round after round, so that a busy machine is busy for all of them;
 times are medians, and +- is half the distance between the quartiles. Memory, and what a fresh
-process takes, is measured in a process of its own. Install torch, glum, chex or
-scikit-learn-intelex beside jaxlr to have them take part.
+process takes, is measured in a process of its own. Install torch, glum, chex, celer,
+skglm or scikit-learn-intelex beside jaxlr to have them take part.
 """
 
 import argparse
 import os
 from collections.abc import Callable
 
-from benches import check, device, fit, gradient, imports, many, scikit, sparse, stream, sweep
+from benches import check, device, fit, gradient, imports, many, path, scikit, sparse, stream, sweep
 
 
 def main() -> None:
@@ -31,7 +32,19 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     runs: dict[str, Callable[[argparse.Namespace], None]] = {}
-    for module in (gradient, fit, many, check, imports, sparse, stream, sweep, scikit, device):
+    for module in (
+        gradient,
+        fit,
+        many,
+        path,
+        check,
+        imports,
+        sparse,
+        stream,
+        sweep,
+        scikit,
+        device,
+    ):
         runs |= module.add_commands(commands)
     arguments = parser.parse_args()
     if arguments.command not in ("import", "sklearn-alone"):

@@ -31,7 +31,7 @@ def violation(g, w, l1):
 
 
 def reference(X, y, l1, l2, s, intercept):
-    """Where scikit-learn's saga arrives, and from there by Newton with its signs held."""
+    """Where scikit-learn's saga arrives."""
     from sklearn.linear_model import LogisticRegression
 
     total = l1 + l2
@@ -39,6 +39,8 @@ def reference(X, y, l1, l2, s, intercept):
         C=1 / (total * s.sum()), l1_ratio=l1 / total, solver="saga", tol=1e-9, max_iter=10_000,
         fit_intercept=intercept, random_state=0,
     ).fit(X, y, sample_weight=s)  # fmt: skip
+    if len(model.classes_) > 2:
+        return model.coef_, model.intercept_
     return model.coef_[0], float(np.ravel(model.intercept_)[0])
 
 
@@ -207,6 +209,74 @@ def test_many_models_are_those_of_a_loop():
         s = (np.arange(N) < n) * 1.0
         one = jaxlr.fit(X, y, sample_weight=s, l1=penalty, tol=1e-10)
         np.testing.assert_allclose(sets.params.w[k], one.params.w, rtol=1e-6, atol=1e-9)
+
+
+def three_classes():
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((N, D))
+    y = (X @ rng.standard_normal((D, 3)) / 2 + rng.gumbel(size=(N, 3))).argmax(axis=1)
+    return X, y, rng.random(N)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize(("l1", "l2"), [(0.03, 0.0), (0.02, 0.05)])
+def test_several_classes_are_where_scikit_learn_arrives(l1, l2, intercept):
+    # Three, for the middle one of three coefficients is 0: of four, there are many optima.
+    X, y, s = three_classes()
+    given = dict(n_classes=3, sample_weight=s, fit_intercept=intercept)
+    fit = jaxlr.fit(X, y, l1=l1, l2=l2, tol=1e-11, **given)
+    w, b = reference(X, y, l1, l2, s, intercept)
+    np.testing.assert_array_equal(fit.params.w == 0, w == 0)
+    np.testing.assert_allclose(fit.params.w, w, rtol=1e-6)
+    np.testing.assert_allclose(fit.params.b, b, rtol=1e-6, atol=1e-9)
+    assert fit.certificate.gap <= 1e-8
+    early = jaxlr.fit(X, y, l1=l1, l2=l2, tol=1e-13, max_steps=4, **given).certificate
+    assert early.objective - fit.certificate.objective <= early.gap
+
+
+def test_paths_and_many_models_of_several_classes():
+    X, y, s = three_classes()
+    path = jaxlr.path(X, y, n_classes=3, n=5, smallest=0.1, sample_weight=s, tol=1e-10)
+    assert path
+    assert path.nonzeros[0] == 0
+    assert path.params.w.shape == (5, 3, D)
+    shares = np.array([s[y == k].sum() for k in range(3)]) / s.sum()
+    largest = abs((shares - np.eye(3)[y]).T * s @ X).max() / s.sum()
+    assert path.penalties[0] == pytest.approx(largest, rel=1e-8)
+    fits = jaxlr.fit_many(
+        X, y, n_classes=3, l1=[0.0, path.penalties[3]], l2=[0.1, 0.0], sample_weight=s, tol=1e-10
+    )
+    assert fits
+    np.testing.assert_allclose(fits.params.w[1], path.params.w[3], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(fits.params.b[1], path.params.b[3], rtol=1e-6, atol=1e-9)
+    four = jaxlr.fit(X, (y + (s < 0.3)) % 4, n_classes=4, l1=0.01, tol=1e-9)
+    assert four, four.certificate.describe()
+
+
+@pytest.mark.parametrize("n_classes", [None, 3])
+def test_sparse_columns(n_classes):
+    import scipy.sparse
+
+    rng = np.random.default_rng(7)
+    n, d, K = 900, 1300, n_classes or 1
+    X = scipy.sparse.random(n, d, density=0.02, random_state=rng, format="lil")
+    X[:, 0] = 0.1 * rng.standard_normal(n)  # one column that all rows have
+    X = X.tocsr()
+    z = X[:, :20] @ rng.standard_normal((20, K)) * 9
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1) if n_classes else (z[:, 0] > 0) * 1
+    l1 = 0.004
+    fit = jaxlr.fit(X, y, n_classes=n_classes, l1=l1, tol=1e-9)
+    assert fit, fit.certificate.describe()
+    assert 5 < np.count_nonzero(fit.params.w) < 200
+    z = X @ np.atleast_2d(fit.params.w).T + fit.params.b
+    e = np.exp(z)
+    slopes = (
+        e / e.sum(axis=1, keepdims=True) - np.eye(K)[y] if n_classes else e / (1 + e) - y[:, None]
+    )
+    g = (X.T @ slopes).T / n
+    assert violation(g, np.atleast_2d(fit.params.w), l1) <= 1e-9
+    assert abs(slopes.mean(axis=0)).max() <= 1e-9
+    assert fit.certificate.gap <= 1e-7
 
 
 def test_columns_that_are_equal_or_constant_are_no_obstacle():

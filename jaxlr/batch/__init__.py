@@ -16,6 +16,7 @@ from jaxlr.batch.checks import (
     first_false,
 )
 from jaxlr.batch.curvature import hessian, hessian_product
+from jaxlr.batch.dual import dual_sums, label_sums, take_columns
 from jaxlr.batch.models import (
     Curvature,
     GradientSums,
@@ -45,15 +46,8 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
-from jaxlr.batch.optimality import (
-    Optimality,
-    dual_sums,
-    optimality_and_curvature,
-    optimality_sums,
-    take_columns,
-)
 from jaxlr.batch.predictors import PredictorTerms, terms_on_host
-from jaxlr.batch.sparse import SparseX, is_sparse
+from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, take_sparse_columns
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
     sparse_gradient_sums,
@@ -71,7 +65,6 @@ __all__ = [
     "GradientSums",
     "Models",
     "Moment",
-    "Optimality",
     "Part",
     "PredictorTerms",
     "RowBlock",
@@ -97,14 +90,14 @@ __all__ = [
     "hessian",
     "hessian_product",
     "is_sparse",
+    "label_sums",
+    "lay_out",
     "loss",
     "loss_and_grads",
     "map_models",
     "mean_loss",
     "moment_sums",
     "objective",
-    "optimality_and_curvature",
-    "optimality_sums",
     "penalised",
     "probabilities",
     "scores",
@@ -117,5 +110,6 @@ __all__ = [
     "sparse_side_sums",
     "sums_of_rows",
     "take_columns",
+    "take_sparse_columns",
     "terms_on_host",
 ]

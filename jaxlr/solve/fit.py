@@ -119,11 +119,11 @@ def fit(
     check_settings(tol, max_steps, method)
     check_classes(n_classes)
     (some_l1,), (some_l2,) = take_elastic_net(l1, l2, l1_ratio, 1)
-    check_method(method, has_l1=some_l1 > 0, n_classes=n_classes)
+    check_method(method, has_l1=some_l1 > 0)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=some_l1 == 0)
+        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
         if some_l1 > 0:
-            settings = Settings(tol, max_steps, fit_intercept)
+            settings = Settings(tol, max_steps, fit_intercept, n_classes)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
         scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)
         mesh, penalty = shard.mesh_of(rows.X), np.array([some_l2])

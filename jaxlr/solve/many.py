@@ -157,8 +157,8 @@ def fit_many(
         certificates: dict[int, Certificate] = {}
         for objective, models, some_l1 in problems:
             if some_l1.any():
-                check_method(method, has_l1=True, n_classes=n_classes)
-                settings = Settings(tol, max_steps, fit_intercept)
+                check_method(method, has_l1=True)
+                settings = Settings(tol, max_steps, fit_intercept, n_classes)
                 w[models], b[models], found = minimise_each(
                     objective, some_l1, _part(init, models, n_classes), settings, clock
                 )

@@ -58,12 +58,12 @@ def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Mea
     return Measured(checked(scaling)._replace(n_classes=n_classes), typical, reads)
 
 
-def measure_exactly(rows: Rows, *, intercept: bool) -> tuple[Scaling, float]:
+def measure_exactly(rows: Rows, *, intercept: bool, n_classes: int | None) -> tuple[Scaling, float]:
     """Measure the scales of the features on all rows, with their weights; and reads of X."""
-    scaling, _, reads = measure(rows, intercept=intercept)
-    if draw(len(rows.X), ROWS_MEASURED).numbers is None:
+    scaling, _, reads = measure(rows, intercept=intercept, n_classes=n_classes)
+    if isinstance(rows.X, SparseX) or draw(len(rows.X), ROWS_MEASURED).numbers is None:
         return scaling, reads
-    return checked(_measure_all(rows, scaling)[0]), reads + 1
+    return checked(_measure_all(rows, scaling)[0])._replace(n_classes=n_classes), reads + 1
 
 
 def look(X: np.ndarray, weight: np.ndarray, *, intercept: bool) -> tuple[Scaling, np.ndarray]:

@@ -202,8 +202,8 @@ class Fit:
         """
         if self.certificate.has_l1:
             raise ValueError(
-                "no covariance: with an l1 penalty coefficients have no normal distribution, and "
-                "those that are 0 have no error. Use jaxlr.bootstrap, or fit without l1"
+                "no covariance: with an l1 penalty coefficients are not normal, even with many "
+                "rows, and those that are 0 have no curvature. Fit without l1"
             )
         if not self:
             raise ValueError(f"no covariance: the fit is {self.certificate.describe()}")

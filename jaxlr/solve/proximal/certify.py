@@ -13,18 +13,18 @@ from jaxlr.solve.result import PROXIMAL, Certificate, FitStatus, host_params
 def certify(descent: Descent, penalty: Penalty, tol: float, clock: Clock) -> Certificate:
     """Certificate of a model for the penalty that it was last solved for."""
     here, u = descent.look(), descent.u
-    scaling, d = descent.loss.scaling, descent.loss.d
+    scaling, of = descent.loss.scaling, descent.loss.of_features
     size = float(penalty.violation(u, here.g).max(initial=0))
     dw, db = scaling.raw_gradient(here.g[None])
-    raw = Penalty(penalty.l1[:d] * scaling.scale[0], penalty.l2[:d] * scaling.scale[0] ** 2)
-    w, _ = scaling.to_raw(u[None])
-    violation = raw.violation(w[0], dw[0])
+    scale = scaling.scale[0]
+    raw = Penalty(of(penalty.l1) * scale, of(penalty.l2) * scale**2)
+    violation = raw.violation(of(u) / scale, dw.reshape(descent.loss.classes, -1))
     J = here.loss + penalty.of_place(u)
     return Certificate(
         status=_status(J, size, tol, one_label=here.one_label),
         objective=float(J),
         gradient=size,
-        raw_gradient=float(max(violation.max(initial=0), abs(db[0]))),
+        raw_gradient=float(max(violation.max(initial=0), abs(db).max())),
         gap=duality_gap(penalty, u, here, descent.set),
         steps=descent.steps - descent.before.steps,
         reads=descent.reads - descent.before.reads,
@@ -38,9 +38,10 @@ def certify(descent: Descent, penalty: Penalty, tol: float, clock: Clock) -> Cer
 
 
 def params_of(descent: Descent) -> Params:
-    """Parameters w (d,) and b () of a model, whose zeros are exact."""
+    """Parameters w and b of a model; what is 0 is exactly 0."""
     w, b = descent.loss.scaling.to_raw(descent.u[None])
-    return host_params(w[0], b[0])
+    # What is added to the intercepts of all classes changes nothing; of coefficients it would l1.
+    return host_params(w[0], b[0] - b[0].mean() if b.ndim > 1 else b[0])
 
 
 def _status(J: float, size: float, tol: float, *, one_label: bool) -> FitStatus:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxlr.solve.descent import Turn
 from jaxlr.solve.proximal.loss import Look, Loss
 from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.proximal.products import times
 from jaxlr.solve.proximal.working_set import WorkingSet
 from jaxlr.solve.steps import NARROW, WIDE, is_good, shortened
 
@@ -68,17 +69,21 @@ class Descent:
             self._note(here, penalty, size)
             if not size > tol or not np.isfinite(size) or here.one_label:
                 return
-            if self.stuck or self.steps >= last:
+            if self.steps >= last:
                 return
-            self._choose(penalty, here)
+            same = self._choose(penalty, here, violation)
+            if self.stuck and same:
+                return
+            self.stuck = False
             violation[self.set.coordinates] = 0
             self._descend(penalty, max(tol, 0.1 * violation.max(initial=0)), last)
 
     def find_intercept(self, tol: float, max_steps: int) -> None:
         """Go to the optimum of the intercept alone."""
         if self.loss.scaling.intercept:
-            l1 = np.append(np.full(self.loss.d, _NEVER), 0.0)
-            self._descend(Penalty(l1, np.zeros_like(l1)), tol, max_steps)
+            l1 = np.full((self.loss.classes, self.loss.d + 1), _NEVER)
+            l1[:, -1] = 0
+            self._descend(Penalty(l1.ravel(), np.zeros(l1.size)), tol, max_steps)
 
     @property
     def reads(self) -> float:
@@ -95,24 +100,27 @@ class Descent:
         J = here.loss + penalty.of_place(self.u)
         self.turns.append(Turn(self.steps, self.reads, float(J), float(size), 1.0))
 
-    def _choose(self, penalty: Penalty, here: Look) -> None:
-        """Let in the columns that have a coefficient, or whose gradient is near their l1."""
-        d, u = self.loss.d, self.u
-        g = here.g + penalty.l2 * u
-        score = abs(g[:d]) / penalty.l1[:d]
-        active = u[:d] != 0
-        score[active] += score.max()
-        count = np.sum(active | (score > _LIKELY))
-        count = min(count, max(_AT_FIRST, 4 * active.sum()))
-        order = np.argsort(-score, kind="stable")
-        if not self.set.holds(order[:count]):
-            self.set = WorkingSet.of_best(self.loss, order, int(count))
+    def _choose(self, penalty: Penalty, here: Look, violation: np.ndarray) -> bool:
+        """Let in the columns that have a coefficient, or whose gradient is near their l1.
+
+        Those that break their condition most come first. Returns whether none had to come in.
+        """
+        of = self.loss.of_features
+        near = np.max(abs(of(here.g)) / of(penalty.l1), axis=0)
+        broken, active = of(violation).max(axis=0), of(self.u).any(axis=0)
+        count = int(np.sum(active | (near > _LIKELY)))
+        count = min(count, max(_AT_FIRST // self.loss.classes, 4 * int(active.sum())))
+        order = np.lexsort((-near, -broken, ~active))
+        same = self.set.holds(order[:count])
+        if not same:
+            self.set = WorkingSet.of_best(self.loss, order, count)
+        return same
 
     def _descend(self, penalty: Penalty, tol: float, last: int) -> None:
         """Minimise over the working set."""
         work, here = self.set, self.here
         penalty = penalty.at(work.coordinates)
-        wide = self.loss.narrow == np.float64 or self.loss.bends_along
+        wide = self.loss.always_wide or work.loss.bends_along
         u = self.u[work.coordinates]
         if here is None or (here.H is None and work.loss.bends_along):
             look = self._read(u, wide)
@@ -150,7 +158,7 @@ class Descent:
     ) -> tuple[np.ndarray, Look] | None:
         """Step from u (q,) to a better place; None where no step leads to one."""
         model = self.set.quadratic(penalty.l2)
-        v = model.minimise(look.g + penalty.l2 * u - model.H @ u, penalty.l1, u, slack)
+        v = model.minimise(look.g + penalty.l2 * u - times(model.H, u), penalty.l1, u, slack)
         step, t = v - u, 1.0
         down = penalty.slope(u, look.g, np.sign(u), step)
         J = look.loss + penalty.of_place(u)

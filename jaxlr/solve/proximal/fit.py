@@ -15,7 +15,7 @@ from jaxlr.solve.proximal.certify import certify, params_of
 from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.loss import Loss
 from jaxlr.solve.proximal.penalty import Penalty
-from jaxlr.solve.result import Certificate, Fit, FitHistory
+from jaxlr.solve.result import Certificate, Fit, FitHistory, host_params
 from jaxlr.solve.rows import start
 
 
@@ -25,20 +25,23 @@ class Settings(NamedTuple):
     tol: float
     max_steps: int
     intercept: bool
+    n_classes: int | None = None
 
 
-def check_method(method: str, *, has_l1: bool, n_classes: int | None) -> None:
-    """Raise ValueError where l1 is asked of what cannot take it."""
+def check_method(method: str, *, has_l1: bool) -> None:
+    """Raise ValueError where l1 is asked of L-BFGS, which needs a gradient everywhere."""
     if has_l1 and method == "lbfgs":
         raise ValueError("method is 'lbfgs': it cannot take l1. Leave it 'auto', or use l2 alone")
-    if has_l1 and n_classes is not None:
-        raise ValueError("l1 is not there yet for n_classes: use l2 alone, or one class at a time")
 
 
 def begin(rows: Rows, init: Params | None, settings: Settings) -> Descent:
     """Measure the rows, and stand at the optimum of the intercept alone, or where init says."""
-    scaling, reads = measure_exactly(rows, intercept=settings.intercept)
-    descent = Descent(Loss(_alike(rows), scaling, reads), start(init, 1, scaling, rows)[0])
+    _, _, intercept, n_classes = settings
+    scaling, reads = measure_exactly(rows, intercept=intercept, n_classes=n_classes)
+    u = start(init, 1, scaling, rows)[0]
+    if init is not None and n_classes is not None:  # as it is, for centred nothing is 0
+        u = scaling.from_raw(np.asarray(init.w)[None], np.asarray(init.b)[None])[0]
+    descent = Descent(Loss(_alike(rows), scaling, reads), u)
     if init is None:
         descent.find_intercept(0.1 * settings.tol, settings.max_steps)
     return descent
@@ -59,10 +62,10 @@ def minimise(
     penalty = Penalty.of(l1, l2, descent.loss.scaling)
     descent.solve(penalty, settings.tol, settings.max_steps)
     if not np.isfinite(descent.look().loss):
-        batch.check_features(rows.X)  # says where X is not finite
+        batch.check_features(rows.X, sparse=True)  # says where X is not finite
     certificate = certify(descent, penalty, settings.tol, clock)
     history = FitHistory(*(np.array(v) for v in zip(*descent.turns, strict=True)))
-    return Fit(params_of(descent), certificate, history, descent.loss, descent.u)
+    return Fit(params_of(descent), certificate, history, descent.loss.objective, descent.u)
 
 
 def minimise_each(
@@ -73,13 +76,14 @@ def minimise_each(
     Models that see the rows alike follow each other, from the largest penalty to the smallest.
     """
     K = len(l1)
-    w, b = np.zeros((K, objective.d)), np.zeros(K)
+    of_classes = () if settings.n_classes is None else (settings.n_classes,)
+    w, b = np.zeros((K, *of_classes, objective.d)), np.zeros((K, *of_classes))
     certificates: dict[int, Certificate] = {}
     for alike in _groups(objective, K):
         rows, descent = _rows_of(objective, alike[0]), None
         for k in sorted(alike, key=lambda k: -l1[k]):
             if descent is None or init is not None:
-                descent = begin(rows, _init_of(init, k), settings)
+                descent = begin(rows, _init_of(init, k, w.ndim), settings)
             penalty = Penalty.of(l1[k], objective.l2[k], descent.loss.scaling)
             descent.solve(penalty, settings.tol, settings.max_steps)
             w[k], b[k] = params_of(descent)
@@ -115,7 +119,9 @@ def _rows_of(objective: Objective, k: int) -> Rows:
     return Rows(X, y, s, offset)
 
 
-def _init_of(init: Params | None, k: int) -> Params | None:
-    if init is None or np.ndim(init.w) == 1:
+def _init_of(init: Params | None, k: int, stacked: int) -> Params | None:
+    """Where model k starts; w of ``stacked`` dimensions has one start for each."""
+    if init is None or np.ndim(init.w) < stacked:
         return init
-    return Params(init.w[k], np.broadcast_to(init.b, len(init.w))[k])
+    w = np.asarray(init.w)
+    return host_params(w[k], np.broadcast_to(init.b, w.shape[:-1])[k])

@@ -6,8 +6,9 @@ The dual of `jaxlr.batch.optimality`, at slopes t_i, is a lower bound of J at it
 
 where G is the gradient of the loss that has these slopes, and where l2 is 0 no ``|G_j|`` may be
 above its l1: all slopes are shrunk until none is. With an intercept the slopes must add up to 0.
-Those of a solver nearly do; one side is shrunk a little more, which moves each G_j by at most
-the root mean square of that change, for features have deviation 1.
+Those of a solver nearly do; they are mixed with a few of those that a model of the intercept alone
+has, ``a - y``, with a such that the sum is 0. That moves each G_j by less than the part mixed in,
+for features have deviation 1 and slopes are not beyond 1.
 
 References
 ----------
@@ -25,26 +26,31 @@ _EPS = np.finfo(np.float64).eps
 
 
 def duality_gap(penalty: Penalty, u: np.ndarray, here: Look, work: WorkingSet) -> float:
-    """Duality gap at u (p,), in nats, in one read of the columns of the working set."""
-    d = work.loss_of_all.d
-    shrink, moved = _balance(here.up, here.down) if len(u) > d else ((1.0, 1.0), 0.0)
-    G = abs(here.g[:d]) + moved
-    l1, l2 = penalty.l1[:d], penalty.l2[:d]
+    """Duality gap at u (P,), in nats, in one read of the columns of the working set."""
+    loss = work.loss_of_all
+    of = loss.of_features
+    a, mix = _mixed(loss.shares(), loss.of_intercepts(here.g))
+    G, l1, l2 = abs(of(here.g)) + mix, of(penalty.l1), of(penalty.l2)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = min(1.0, np.min(l1 / G, initial=1.0))
     shares = np.array([share, 1.0 if l2.any() else share])
-    excess = np.maximum(shares[:, None] * G - l1, 0)
-    loss = np.sum(excess**2 / (2 * l2), axis=1) if l2.any() else 0.0
-    dual = work.dual(u[work.coordinates], shrink, shares) - loss
+    excess = np.maximum(shares[:, None, None] * G - l1, 0)
+    penalties = np.sum(excess**2 / (2 * l2), axis=(1, 2)) if l2.any() else 0.0
+    dual = work.dual(u[work.coordinates], a, mix, shares) - penalties
     J = here.loss + penalty.of_place(u)
     return float(max(_EPS * abs(J), J - dual.max()))
 
 
-def _balance(up: float, down: float) -> tuple[tuple[float, float], float]:
-    """Shrink slopes of one sign to the weight of the others; bound how far that moves G."""
-    least, most = min(up, down), max(up, down)
-    if not least < most:
-        return (1.0, 1.0), 0.0
-    share = least / most
-    shrink = (share, 1.0) if up > down else (1.0, share)
-    return shrink, (1 - share) * float(np.sqrt(most))  # no slope is beyond 1
+def _mixed(shares: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, float]:
+    """Probabilities a (C,) and how much of their slopes to mix in, so that all add up to 0.
+
+    ``excess`` (C,) is the mean slope of each class; (1,) for two classes, or (0,) where slopes may
+    add up to anything.
+    """
+    most = abs(excess).max(initial=0)
+    if not most > 0:
+        return shares, 0.0
+    with np.errstate(divide="ignore"):
+        mix = min(1.0, 2 * most / shares.min())
+    excess = np.array([-excess[0], excess[0]]) if len(excess) == 1 else excess
+    return shares - (1 - mix) / mix * excess, mix

@@ -1,8 +1,17 @@
 """The inverse of a block of a matrix, kept up to date while the block changes."""
 
+from contextlib import suppress
+
 import numpy as np
 
-_ACCURATE = 1e-10  # of the right side, that one correction must leave at most
+from jaxlr.solve.proximal.products import times
+
+_ROUNDING, _ACCURATE = (
+    1e-13,
+    1e-10,
+)  # of the right side, that is left: needs one correction, or more
+_SMALL = 128  # matrices that LAPACK's plainest way inverts as fast, with one core
+_TINY = np.finfo(np.float64).tiny
 _MOST = 0.3  # of a block, that may change before it is inverted anew
 
 
@@ -21,20 +30,22 @@ class FaceInverse:
         self._move_to(face)
         b = np.where(face, b, 0.0)
         x, Hx = self._apply(face, b)
-        if not self._is_accurate(face, b, Hx) and self._changed:
+        if self._changed and not self._leaves(face, b, Hx) <= _ACCURATE:
             self._forget()
             self._move_to(face)
             x, Hx = self._apply(face, b)
         return x, Hx
 
     def _apply(self, face: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = self.M @ b
-        Hx = self.H @ x
-        more = self.M @ np.where(face, b - Hx, 0.0)
-        return x + more, Hx + self.H @ more
+        x = times(self.M, b)
+        Hx = times(self.H, x)
+        if self._leaves(face, b, Hx) <= _ROUNDING:
+            return x, Hx
+        more = times(self.M, np.where(face, b - Hx, 0.0))
+        return x + more, Hx + times(self.H, more)
 
-    def _is_accurate(self, face: np.ndarray, b: np.ndarray, Hx: np.ndarray) -> bool:
-        return bool(abs(b - Hx)[face].max(initial=0) <= _ACCURATE * abs(b).max(initial=0))
+    def _leaves(self, face: np.ndarray, b: np.ndarray, Hx: np.ndarray) -> float:
+        return abs(b - Hx)[face].max(initial=0) / max(abs(b).max(initial=0), _TINY)
 
     def _forget(self) -> None:
         self.face, self.M = np.zeros(len(self.H), bool), np.zeros_like(self.H)
@@ -48,26 +59,31 @@ class FaceInverse:
         M, H = self.M, self.H
         if len(leave):
             B = M[:, leave]
-            M -= B @ np.linalg.solve(B[leave], B.T)
+            M -= times(times(B, _inverse(B[leave])), B.T)
             M[leave] = M[:, leave] = 0
         if len(enter):
-            A = M @ H[:, enter]
-            inverse = _inverse(H[np.ix_(enter, enter)] - H[enter] @ A)
-            B = A @ inverse
-            if self.face.any():
-                M += B @ A.T
-            M[:, enter], M[enter] = -B, -B.T
+            C, first = H[np.ix_(enter, enter)], not (self.face & face).any()
+            A = None if first else times(M, H[:, enter])
+            inverse = _inverse(C if A is None else C - times(H[enter], A))
+            if A is not None:
+                B = times(A, inverse)
+                M += times(B, A.T)
+                M[:, enter], M[enter] = -B, -B.T
             M[np.ix_(enter, enter)] = inverse
         self.face = face.copy()
 
 
 def _inverse(C: np.ndarray) -> np.ndarray:
     """Invert a positive definite matrix; a little more of it, where rounding has made it less."""
+    if len(C) <= _SMALL:
+        with suppress(np.linalg.LinAlgError):
+            inverse = np.linalg.inv(C)
+            if (np.diag(inverse) > 0).all():
+                return (inverse + inverse.T) / 2
     from scipy.linalg import get_lapack_funcs  # a tenth of a second that `import jaxlr` spares
 
     potrf, potri = get_lapack_funcs(("potrf", "potri"), (C,))
-
-    root, more = np.sqrt(np.abs(np.diag(C))), 0.0
+    root, more = np.sqrt(np.maximum(np.abs(np.diag(C)), _TINY)), 0.0
     unit = C / np.outer(root, root)
     while True:
         factor, failed = potrf(unit + more * np.eye(len(C)), lower=True)

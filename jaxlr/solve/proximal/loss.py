@@ -3,83 +3,120 @@
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxlr import batch, shard
-from jaxlr.batch import Rows, View
-from jaxlr.solve.objective import ALL, Objective
+from jaxlr.batch import Rows, SparseX, View
+from jaxlr.solve.objective import ALL, Objective, host_models
 from jaxlr.solve.plan import OFF_CENTER, SMALL
 from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.sparse import SparseObjective
+from jaxlr.solve.totals import total
 
 _LANE = np.zeros(1, int)
 _DEAR = 1e9  # multiplications of a Hessian that are worth to be done in float32
 _CHEAP = 2e8  # multiplications of a Hessian that cost no more than another call
 
+_DENSE = 1 << 24  # numbers in columns of a sparse X that are dealt with as dense ones
+_MOST_BYTES = 1 << 31  # in them, where there is no other way
+
 
 class Look(NamedTuple):
-    """What one read says at u (p,): mean loss, its gradient (p,), and of slopes and labels.
+    """What one read says at u (P,): mean loss, its gradient (P,), and whether a label is missing.
 
-    ``up`` and ``down`` are the weighted means of the positive slopes of the rows, and of the
-    negative ones. ``H`` (p, p) is the Hessian, or None where the read did not bring it.
+    ``H`` (P, P) is the Hessian, or None where the read did not bring it.
     """
 
     loss: float
     g: np.ndarray
-    up: float
-    down: float
     one_label: bool
     H: np.ndarray | None
 
 
-class Loss(Objective):
-    """Mean loss of one model by u (p,), in standardised parameters, with no penalty."""
+class _Unpenalised:
+    """Hessians as they are: the penalty comes later, and singular ones are no obstacle."""
+
+    def _with_penalty(self, bend: Any, lanes: np.ndarray) -> np.ndarray:
+        objective: Any = self
+        return objective._mean(bend)
+
+
+class _Dense(_Unpenalised, Objective):
+    pass
+
+
+class _Sparse(_Unpenalised, SparseObjective):
+    pass
+
+
+class Loss:
+    """Mean loss of one model by u (P,), in standardised parameters, with no penalty."""
 
     def __init__(self, rows: Rows, scaling: Scaling, reads: float = 0.0) -> None:
-        super().__init__(rows, View(), scaling, np.zeros(1), shard.mesh_of(rows.X), reads=reads)
+        self.sparse = isinstance(rows.X, SparseX)
+        self.mesh = None if self.sparse else shard.mesh_of(rows.X)
+        over = _Sparse if self.sparse else _Dense
+        self.objective = over(rows, View(), scaling, np.zeros(1), self.mesh, reads=reads)
+        self.rows, self.scaling, self.d = rows, scaling, scaling.d
+        self.classes = scaling.n_classes or 1
+        self.always_wide = self.objective.narrow == np.float64
+        work = self.objective.n * scaling.size**2  # of a Hessian, in multiplications
+        # Whether each read brings the Hessian along.
+        self.bends_along = not self.sparse and work <= _CHEAP and self.objective.size <= SMALL
+        if work > _DEAR:
+            self.objective.narrow = np.float32
+        if np.any(abs(scaling.center) > OFF_CENTER * scaling.scale):
+            self.objective.narrow = np.float64
 
     @property
-    def bends_along(self) -> bool:
-        """Whether each read brings the Hessian along: where X is small."""
-        return self.size <= SMALL and self.size * self.d <= _CHEAP
+    def reads(self) -> float:
+        """How often X was read from end to end."""
+        return self.objective.reads
+
+    def of_features(self, v: np.ndarray) -> np.ndarray:
+        """Numbers (C, d) that belong to the features, of those v (P,) of all parameters."""
+        return v.reshape(self.classes, -1)[:, : self.d]
+
+    def of_intercepts(self, v: np.ndarray) -> np.ndarray:
+        """Numbers (C,) that belong to the intercepts, or (0,) where there are none."""
+        return v.reshape(self.classes, -1)[:, self.d :].ravel()
 
     def look(self, u: np.ndarray, *, wide: bool = True) -> Look:
         """Read the rows at u; in float64 where ``wide``, else in the type of X."""
         H = None
         if self.bends_along:
-            found, bend = self._sums_and_curvature(u)
-            H = self._mean(bend)[0]
+            values, bend = self.objective.values_and_curvature(u[None], _LANE)
+            H = bend[0]
         else:
-            found = self._sums(u, np.float64 if wide else self.narrow)
-        self._count(1)
-        total = found.total
-        values = self._penalized(total, u[None], _LANE)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            up, down = found.up[0] / total.s[0], found.down[0] / total.s[0]
-        return Look(values.J[0], values.g[0], up, down, bool(values.one_label[0]), H)
+            wide = wide or self.always_wide
+            values = self.objective.values(u[None], _LANE, ALL, wide=wide)
+        return Look(values.J[0], values.g[0], bool(values.one_label[0]), H)
 
     def bend(self, u: np.ndarray, *, wide: bool) -> tuple[np.ndarray, bool]:
-        """Hessian (p, p) at u, and whether it is from float32: where that is half the work."""
-        narrow = self.narrow != np.float64 or self.size * self.d > _DEAR
-        narrow = narrow and not wide and not self._off_center
-        bend = self._curvature(u[None], _LANE, ALL, np.float32 if narrow else np.float64, "loss")
-        self._count(1)
-        return self._mean(bend)[0], narrow
+        """Hessian (P, P) at u, and whether it is from float32: where that is half the work."""
+        H, _ = self.objective.curvature(u[None], _LANE, ALL, wide=wide)
+        return H[0], not wide and self.objective.narrow != np.float64 and not self.sparse
 
-    @property
-    def _off_center(self) -> bool:
-        return bool(np.any(abs(self.scaling.center) > OFF_CENTER * self.scaling.scale))
+    def shares(self) -> np.ndarray:
+        """Shares (C,) of the weight of all rows that the classes have; (2,) for two classes."""
+        y: Any = self.rows.y
+        s: Any = self.rows.s
+        if self.scaling.n_classes is None:
+            one = float((y * s).sum() / s.sum())
+            return np.array([1 - one, one])
+        found = np.asarray(batch.label_sums(y, s, np.arange(self.classes, dtype=np.float64)))
+        return found / found.sum()
 
-    def dual(self, u: np.ndarray, shrink: tuple[float, float], shares: np.ndarray) -> np.ndarray:
-        """Mean of ``t o - L*(t, y)`` (m,) at shares (m,) of the slopes at u, first shrunk."""
-        models = self._models(u[None], _LANE, np.float64)
-        pair = tuple(np.array([v]) for v in shrink)
-
-        def sums(rows: Rows, **where: Any) -> Any:
-            return batch.dual_sums(models, rows, pair, shares, **where)
-
-        found, s = self._total(sums, _LANE, ALL, self.d)
-        self._count(1)
+    def dual(self, u: np.ndarray, a: np.ndarray, mix: float, shares: np.ndarray) -> np.ndarray:
+        """Mean of ``t o - L*(t, y)`` (m,) at shares (m,) of the slopes at u, mixed with a - y."""
+        models = host_models(*self.scaling.to_raw(u[None]), View())
+        a = a[None] if self.scaling.n_classes else a[1:]
+        sums = partial(batch.dual_sums, models, self.rows, a, np.float64(mix), shares)
+        if self.sparse:
+            found, s = (np.asarray(v) for v in sums())
+        else:
+            work = self.objective.n * self.scaling.size
+            found, s = total(partial(sums, mesh=self.mesh), self.rows.X, work)
         return found[0] / s[0]
 
     def of_columns(self, columns: np.ndarray, size: int) -> "Loss":
@@ -92,20 +129,20 @@ class Loss(Objective):
             self.scaling.center[:, columns],
             self.scaling.scale[:, columns],
         )
-        X = batch.take_columns(self.rows.X, numbers)
-        scaling = Scaling(center, scale, self.scaling.intercept)
-        return Loss(self.rows._replace(X=X), scaling)
+        rows = self.rows._replace(X=self._columns(numbers))
+        return Loss(rows, self.scaling._replace(center=center, scale=scale))
 
-    def _sums(self, u: np.ndarray, dtype: type) -> Any:
-        models = self._models(u[None], _LANE, dtype)
-
-        def sums(rows: Rows, **where: Any) -> Any:
-            return batch.optimality_sums(models, rows, **where)
-
-        return self._total(sums, _LANE, ALL, self.d)
-
-    def _sums_and_curvature(self, u: np.ndarray) -> Any:
-        models = self._models(u[None], _LANE, np.float64)
-        center, scale = self.scaling.center[0], self.scaling.scale[0]
-        call = partial(batch.optimality_and_curvature, models, self.rows, center, scale)
-        return jax.tree.map(np.asarray, call(mesh=self.mesh))
+    def _columns(self, numbers: np.ndarray) -> Any:
+        """X[:, numbers]; of a sparse X dense, if that is not large or has to be."""
+        X: Any = self.rows.X
+        if not self.sparse:
+            return batch.take_columns(X, numbers)
+        taken, size = batch.take_sparse_columns(X, numbers), len(X) * len(numbers)
+        if size > _DENSE and self.scaling.n_classes is None:
+            return batch.lay_out(taken)
+        if size * X.dtype.itemsize > _MOST_BYTES:
+            raise ValueError(
+                f"X is sparse, there are several classes, and {len(numbers)} columns matter: dense "
+                f"they do not fit. Use a larger l1, or l2 alone with method='lbfgs'"
+            )
+        return shard.put(taken.toarray())

@@ -15,7 +15,7 @@ from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.fit import Settings, begin
 from jaxlr.solve.proximal.penalty import Penalty
 from jaxlr.solve.result import Certificate, host_params
-from jaxlr.solve.rows import check_not_traced, check_settings, take_rows
+from jaxlr.solve.rows import check_classes, check_not_traced, check_settings, take_rows
 
 _ROUNDING = 1e-14  # of a gradient per standard deviation
 
@@ -30,7 +30,8 @@ class Path:
         Penalties: l1 is ``l1_ratio`` of each, and l2 the rest.
     l1_ratio : float
     params : Params
-        w (n, d) and b (n,), NumPy arrays in float64. What is 0 is exactly 0.
+        w (n, d) and b (n,), NumPy arrays in float64; of C classes w (n, C, d) and b (n, C). What is
+        0 is exactly 0.
     certificates : sequence of Certificate
         One for each penalty; its steps and reads are those since the penalty before.
     nonzeros : ndarray, shape (n,)
@@ -56,6 +57,7 @@ def path(
     X: ArrayLike,
     y: ArrayLike,
     *,
+    n_classes: int | None = None,
     l1_ratio: float = 1.0,
     n: int = 100,
     smallest: float = 1e-3,
@@ -73,7 +75,7 @@ def path(
 
     Parameters
     ----------
-    X, y, sample_weight, offset, fit_intercept
+    X, y, n_classes, sample_weight, offset, fit_intercept
         As for `fit`.
     l1_ratio : float
         Share of l1 in each penalty, above 0 and at most 1, which is the lasso.
@@ -119,32 +121,33 @@ def path(
     >>> y = X[:, 0] - X[:, 1] + rng.logistic(size=200) > 0
     >>> path = jaxlr.path(X, y, n=4, smallest=0.03)
     >>> print(path.penalties.round(3), path.nonzeros, bool(path))
-    [0.173 0.054 0.017 0.005] [0 2 4 5] True
+    [0.189 0.059 0.018 0.006] [0 2 5 5] True
     """
     check_not_traced(X=X, y=y, sample_weight=sample_weight, offset=offset)
     check_settings(tol, max_steps)
     _check(l1_ratio, n, smallest)
-    settings = Settings(tol, max_steps, fit_intercept)
+    check_classes(n_classes)
+    settings = Settings(tol, max_steps, fit_intercept, n_classes)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset)
+        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
         descent = begin(rows, None, settings)
         if not np.isfinite(descent.look().loss):
-            batch.check_features(rows.X)  # says where X is not finite
+            batch.check_features(rows.X, sparse=True)  # says where X is not finite
         if penalties is None:
             taken = _largest(descent, l1_ratio) * np.geomspace(1, smallest, n)
         else:
             taken = _checked(penalties)
-        w, b = np.zeros((len(taken), descent.loss.d)), np.zeros(len(taken))
-        certificates: dict[int, Certificate] = {}
+        found: dict[int, tuple[Params, Certificate]] = {}
         for k in np.argsort(-taken, kind="stable").tolist():
             whole = float(taken[k])
             l1, l2 = l1_ratio * whole, (1 - l1_ratio) * whole
             penalty = Penalty.of(l1, l2, descent.loss.scaling)
             descent.solve(penalty, tol, max_steps)
-            w[k], b[k] = params_of(descent)
-            certificates[k] = certify(descent, penalty, tol, clock)
-    found = [certificates[k] for k in range(len(taken))]
-    return Path(taken, l1_ratio, host_params(w, b), found, np.count_nonzero(w, axis=1))
+            found[k] = params_of(descent), certify(descent, penalty, tol, clock)
+    params, certificates = zip(*(found[k] for k in range(len(taken))), strict=True)
+    w, b = (np.stack(v) for v in zip(*params, strict=True))
+    nonzeros = np.count_nonzero(w.reshape(len(w), -1), axis=1)
+    return Path(taken, l1_ratio, host_params(w, b), certificates, nonzeros)
 
 
 def _largest(descent: Descent, l1_ratio: float) -> float:
@@ -152,7 +155,7 @@ def _largest(descent: Descent, l1_ratio: float) -> float:
     here, loss = descent.look(), descent.loss
     if here.one_label:
         raise ValueError("all rows have the same label: there is nothing to fit. Add other rows")
-    slopes = abs(here.g[: loss.d])
+    slopes = abs(loss.of_features(here.g))
     if not slopes.max(initial=0) > _ROUNDING:
         raise ValueError("no feature says anything of y: each is constant, or X has no columns")
     return float(np.max(slopes * loss.scaling.scale[0]) / l1_ratio)

@@ -44,6 +44,7 @@ class Penalty(NamedTuple):
         """Penalties on w, as one model's u has them."""
         inverse = 1 / scaling.scale[0]
         factors = np.append(inverse, 0.0) if scaling.intercept else inverse
+        factors = np.tile(factors, scaling.n_classes or 1)
         return cls(l1 * factors, l2 * factors**2)
 
     def at(self, coordinates: np.ndarray) -> "Penalty":

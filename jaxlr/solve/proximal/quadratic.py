@@ -15,6 +15,7 @@ H. Lee, A. Battle, R. Raina, A. Ng, *Efficient Sparse Coding Algorithms*, 2006.
 import numpy as np
 
 from jaxlr.solve.proximal.inverse import FaceInverse
+from jaxlr.solve.proximal.products import times
 
 _TURNS = 500
 
@@ -32,7 +33,7 @@ class Quadratic:
         """
         free = l1 == 0
         sign, face = np.sign(v), (v != 0) | free
-        v, Hv = v.copy(), self.H @ v
+        v, Hv = v.copy(), times(self.H, v)
         for _ in range(_TURNS):
             x, Hx = self.inverse.solve(face, -(c + l1 * sign))
             wrong = face & ~free & (x * sign <= 0)
@@ -74,7 +75,7 @@ class Quadratic:
         """
         here = _value(Hv, c, l1, v)
         clipped = np.where(wrong, 0.0, x)
-        H_clipped = self.H @ clipped
+        H_clipped = times(self.H, clipped)
         if _value(H_clipped, c, l1, clipped) < here - 1e-15 * abs(here):
             return clipped, H_clipped
         if (wrong & (v == 0)).any():

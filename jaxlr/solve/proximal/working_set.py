@@ -18,15 +18,13 @@ class WorkingSet:
     """
 
     def __init__(self, loss: Loss, columns: np.ndarray, size: int) -> None:
-        p, d = loss.scaling.size, loss.d
         self.loss_of_all = loss
-        self.whole = 2 * size > d or loss.bends_along
-        self.columns = np.arange(d) if self.whole else columns
+        self.whole = not loss.sparse and (2 * size > loss.d or loss.bends_along)
+        self.columns = np.arange(loss.d) if self.whole else columns
         self.loss = loss if self.whole else loss.of_columns(columns, size)
-        self.share = self.loss.d / d
-        own = np.arange(len(self.columns))
-        self._own = np.append(own, self.loss.d) if p > d else own
-        self.coordinates = np.append(self.columns, d) if p > d else self.columns
+        self.share = self.loss.d / loss.d
+        self.coordinates = _places(loss, self.columns)
+        self._own = _places(self.loss, np.arange(len(self.columns)))
         self._size = self.loss.scaling.size
         self.H: np.ndarray | None = None
         self._more = _PROXIMAL
@@ -37,7 +35,7 @@ class WorkingSet:
     @classmethod
     def of_nonzero(cls, loss: Loss, u: np.ndarray) -> "WorkingSet":
         """Take the columns that have a coefficient, and none beside them."""
-        columns = np.flatnonzero(u[: loss.d])
+        columns = np.flatnonzero(loss.of_features(u).any(axis=0))
         return cls(loss, columns, _size(len(columns), loss.d))
 
     @classmethod
@@ -61,9 +59,9 @@ class WorkingSet:
         H = None if found.H is None else found.H[np.ix_(self._own, self._own)]
         return found._replace(g=found.g[self._own], H=H)
 
-    def dual(self, u: np.ndarray, shrink: tuple[float, float], shares: np.ndarray) -> np.ndarray:
+    def dual(self, u: np.ndarray, a: np.ndarray, mix: float, shares: np.ndarray) -> np.ndarray:
         """`Loss.dual` at u (q,)."""
-        return self.loss.dual(self._padded(u), shrink, shares)
+        return self.loss.dual(self._padded(u), a, mix, shares)
 
     def take_matrix(self, u: np.ndarray, H: np.ndarray | None, *, wide: bool) -> None:
         """Take the Hessian at u (q,), which may be known already; else in float64 if ``wide``."""
@@ -94,6 +92,12 @@ class WorkingSet:
         padded = np.zeros(self._size)
         padded[self._own] = u
         return padded
+
+
+def _places(loss: Loss, columns: np.ndarray) -> np.ndarray:
+    """Places of the parameters of some columns, and of all intercepts, among those of a loss."""
+    number = np.arange(loss.scaling.size).reshape(loss.classes, -1)
+    return np.concatenate([number[:, columns], number[:, loss.d :]], axis=1).ravel()
 
 
 def _size(count: int, d: int) -> int:

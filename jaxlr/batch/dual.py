@@ -1,0 +1,85 @@
+"""Lower bounds of an objective by its Fenchel dual, and columns of X next to each other.
+
+Slopes ``t_i`` of the losses, with ``y_i + t_i`` a probability, give such a bound::
+
+    D = sum_i s_i (t_i o_i - L*(t_i, y_i)) / sum_i s_i
+
+where L* is `core.conjugate`. With an intercept it is one only where ``sum_i s_i t_i`` is 0. Slopes
+``dz_i`` of which that is nearly true are mixed with those of a model of the intercept alone.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.sharding import Mesh
+
+from jaxlr import core
+from jaxlr.batch.blocks import Part, sum_over_rows
+from jaxlr.batch.models import Models, Rows
+from jaxlr.batch.models.rows import label_of, weight_of
+from jaxlr.batch.sparse.layout import SparseX
+from jaxlr.batch.sparse.sums import predictors
+
+
+@partial(jax.jit, static_argnames="mesh")
+def dual_sums(
+    models: Models,
+    rows: Rows,
+    a: Array,
+    mix: Array,
+    shares: Array,
+    part: Part | None = None,
+    *,
+    mesh: Mesh | None = None,
+) -> tuple[Array, Array]:
+    """Sum ``s (t o - L*(t, y))`` of K models at shares (m,) of mixed slopes: (K, m); and s (K,).
+
+    The slopes are ``(1 - mix) dz + mix (a - y)``, with probabilities a (K,), or (K, C) of classes.
+    """
+
+    def of_row(model: Models, a: Array, row: Rows, z: Array) -> tuple[Array, Array]:
+        o = jnp.zeros((), z.dtype) if row.offset is None else row.offset.astype(z.dtype)
+        _, cache = core.loss_at(z + o, label_of(row, model.view))
+        t = (1 - mix) * core.slope(cache) + mix * (a - cache.y)
+
+        def value(share: Array) -> Array:
+            return (share * t * o).sum() - core.conjugate(share * t, cache.y)
+
+        s = weight_of(row, model.view, z.dtype)
+        return s * jax.vmap(value)(shares), s
+
+    def sums(given: tuple[Models, Array], rows: Rows) -> tuple[Array, Array]:
+        models, a = given
+        z = _predictors(models, rows)
+        others = rows._replace(X=None)
+        over_rows = jax.vmap(of_row, (None, None, 0, 0))
+        each = jax.vmap(over_rows, (0, 0, None, 0))(models, a, others, z)
+        return jax.tree.map(lambda v: v.sum(1), each)
+
+    if isinstance(rows.X, SparseX):
+        return sums((models, a), rows)
+    numbers = rows.X.shape[1] + models.b.size * (4 + len(shares))
+    row_bytes = numbers * models.w.dtype.itemsize
+    return sum_over_rows(sums, (models, a), rows, mesh=mesh, row_bytes=row_bytes, part=part)
+
+
+def _predictors(models: Models, rows: Rows) -> Array:
+    """Linear predictors (K, n), or (K, n, C), without the offset."""
+    if isinstance(rows.X, SparseX):
+        return predictors(models.w, models.b, rows.X)
+    over_rows = jax.vmap(core.linear, (None, 0))
+    return jax.vmap(over_rows, (0, None))(core.Params(models.w, models.b), rows.X)
+
+
+@jax.jit
+def label_sums(y: Array, s: Array, labels: Array) -> Array:
+    """Weights (C,) of the rows that have each of some labels, numbers of classes."""
+    return jax.vmap(lambda label: jnp.where(y == label, s, 0).sum())(labels)
+
+
+@jax.jit
+def take_columns(X: Array, columns: Array) -> Array:
+    """Columns of X, next to each other: X[:, columns]; 0 where ``columns`` is beyond the last."""
+    return jnp.take(X, columns, axis=1, mode="fill", fill_value=0)
