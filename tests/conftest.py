@@ -5,6 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before NumPy is read: several workers share the cores, and threads of BLAS wait by spinning.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import pytest
 

@@ -14,7 +14,7 @@ import pytest
 from estimators import problem, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import sparse, special
 from sklearn import config_context, linear_model
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -49,11 +49,46 @@ def test_coefficients_are_those_of_scikit_learn(K, C, intercept, weighted, form)
     assert ours.score(form(X), y) == theirs.score(X, y)
 
 
+SAGA = {"solver": "saga", "tol": 1e-12, "max_iter": 100_000}
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_lasso_and_elastic_net_are_those_of_scikit_learn(K, ratio, intercept, form):
+    X, y = problem(6, K=K, d=4)
+    s = np.random.default_rng(0).uniform(0, 2, len(y))
+    options = {"C": 0.3, "l1_ratio": ratio, "fit_intercept": intercept}
+    ours = LogisticRegression(**options).fit(form(X), y, s)
+    theirs = linear_model.LogisticRegression(**options, **SAGA).fit(X, y, s)
+    same(ours, theirs)
+    np.testing.assert_array_equal(ours.coef_ == 0, theirs.coef_ == 0)
+    assert ours.certificate_.converged
+    assert ours.certificate_.gap < 1e-9
+    np.testing.assert_allclose(ours.predict_proba(form(X)), theirs.predict_proba(X), rtol=1e-6)
+    if ratio == 1.0:
+        assert ours.sparsify().coef_.nnz == np.count_nonzero(theirs.coef_)
+        np.testing.assert_array_equal(ours.predict(form(X)), theirs.predict(X))
+
+
+def test_lasso_on_the_device(monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(6, d=4)
+    options = {"C": 0.3, "l1_ratio": 0.7}
+    ours = LogisticRegression(**options).fit(X, y)
+    assert ours.certificate_.method == "proximal newton"
+    same(ours, linear_model.LogisticRegression(**options, **SAGA).fit(X, y))
+
+
 def check_random(seed, n, d, K, C):
     X, y = problem(seed, n, d, K)
-    ours = LogisticRegression(C=C).fit(X, y)
-    theirs = linear_model.LogisticRegression(C=C, **TIGHT).fit(X, y)
-    same(ours, theirs)
+    check_conditions(seed, n, d, K, C, ratio=0.0)
+    try:
+        theirs = linear_model.LogisticRegression(C=C, **TIGHT).fit(X, y)
+    except ConvergenceWarning:  # it gave up before it was there
+        return
+    same(LogisticRegression(C=C).fit(X, y), theirs)
 
 
 RANDOM = {
@@ -63,6 +98,35 @@ RANDOM = {
     "K": st.integers(2, 4),
     "C": st.floats(1e-3, 1e3),
 }
+
+
+def check_conditions(seed, n, d, K, C, ratio):
+    """The conditions of an optimum with l1, by NumPy, for a problem as scikit-learn states it."""
+    X, y = problem(seed, n, d, K)
+    s = np.random.default_rng(seed).uniform(0.1, 2, n)
+    ours = LogisticRegression(C=C, l1_ratio=ratio).fit(X, y, s)
+    w, b = ours.coef_, ours.intercept_
+    z = X @ w.T + b
+    a = special.softmax(np.column_stack([0 * z, z]) if K == 2 else z, axis=1)
+    dz = ((a - np.eye(K)[y]) * (C * s)[:, None])[:, K == 2 :]
+    dw = dz.T @ X + (1 - ratio) * w
+    slack = 1e-7 * C * s.sum()
+    np.testing.assert_allclose(dw[w != 0], -ratio * np.sign(w[w != 0]), atol=slack)
+    assert (abs(dw[w == 0]) <= ratio + slack).all()
+    assert abs(dz.sum(axis=0)).max() <= slack
+
+
+@given(**RANDOM, ratio=st.floats(0.01, 1.0))
+@settings(max_examples=15, deadline=None)
+def test_random_problems_with_l1(seed, n, d, K, C, ratio):
+    check_conditions(seed, n, d, K, C, ratio)
+
+
+@pytest.mark.thorough
+@given(**RANDOM, ratio=st.floats(0.01, 1.0))
+@settings(max_examples=500, deadline=None)
+def test_many_random_problems_with_l1(seed, n, d, K, C, ratio):
+    check_conditions(seed, n, d, K, C, ratio)
 
 
 @given(**RANDOM)
@@ -181,6 +245,30 @@ def test_the_tails_of_log_probabilities(K):
     np.testing.assert_allclose(log_p[2, top], -(K - 1) * np.exp(-40), rtol=1e-14)
     p = ours.predict_proba([[40.0]])
     np.testing.assert_allclose(p[0, 0 if K == 2 else 1], np.exp(-40), rtol=1e-14)
+
+
+def test_rows_stay_on_an_accelerator(monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.inputs.stays_on_device", lambda X: True)
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(3)
+    X = jnp.asarray(X, jnp.float32)
+    ours = LogisticRegression().fit(X, jnp.asarray(y))
+    assert ours.n_features_in_ == 3
+    same(ours, LogisticRegression().fit(np.asarray(X), y), rtol=1e-6)
+    with pytest.raises(ValueError, match="X is nan in row 4, column 1"):
+        LogisticRegression().fit(X.at[4, 1].set(jnp.nan), y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LogisticRegression().fit(X, y[1:])
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_sparse_rows_on_the_device(K, monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(5, K=K)
+    X[abs(X) < 0.8] = 0
+    ours = LogisticRegression(class_weight="balanced").fit(sparse.csr_array(X), y)
+    same(ours, linear_model.LogisticRegression(class_weight="balanced", **TIGHT).fit(X, y))
+    assert ours.certificate_.converged
 
 
 @pytest.mark.parametrize("C", [3.0, np.inf])

@@ -61,6 +61,27 @@ def test_attributes_are_those_of_scikit_learn(K, legacy, refit):
     assert ours.score(X, names) == pytest.approx(theirs.score(X, names), rel=1e-6)
 
 
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_shares_of_l1(K, legacy):
+    X, y = problem(28, K=K)
+    # With a C so small that nothing but the intercept is left, saga stops before it has that.
+    options = {**PLAIN, "Cs": [0.5, 2.0], "cv": 2, "l1_ratios": (0.0, 0.4, 1.0)}
+    options["use_legacy_attributes"] = legacy
+    ours = LogisticRegressionCV(**options).fit(X, y)
+    tight = {"solver": "saga", "tol": 1e-12, "max_iter": 100_000}
+    alike(ours, linear_model.LogisticRegressionCV(**options, **tight).fit(X, y))
+
+
+def test_shares_of_l1_on_the_device(monkeypatch):
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    X, y = problem(28)
+    options = {**PLAIN, "Cs": [0.1, 1.0], "cv": 2, "l1_ratios": (0.0, 0.4)}
+    ours = LogisticRegressionCV(**options).fit(X, y)
+    tight = {"solver": "saga", "tol": 1e-12, "max_iter": 100_000}
+    alike(ours, linear_model.LogisticRegressionCV(**options, **tight).fit(X, y))
+
+
 @pytest.mark.parametrize("scoring", [None, "roc_auc", "neg_brier_score", "f1"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scorers_and_weights(scoring, weighted):

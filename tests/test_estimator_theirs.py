@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.filterwarnings("default"), theirs.pytestmark]
 PAGE = (Path(__file__).parents[1] / "docs" / "sklearn.md").read_text()
 SKIPPED = dict(re.findall(r"^\| `(test_\S+)` \| (.+) \|$", PAGE, re.MULTILINE))
 SLOW = {
+    "test_LogisticRegressionCV_GridSearchCV_elastic_net",
     "test_elastic_net_versus_sgd",
     "test_logistic_cv_multinomial_score",
     "test_logistic_cv_sparse",

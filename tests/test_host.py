@@ -102,6 +102,72 @@ def test_classes_are_centred_from_wherever_they_start():
     np.testing.assert_allclose(near.params.b.sum(), 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("K", [2, 3, 4])
+@pytest.mark.parametrize("l2", [0.0, 0.02])
+def test_lasso_meets_its_conditions(K, l2):
+    """What an optimum must look like, by NumPy: the gradient of the loss against the signs."""
+    X, y = problem(37, K=K, d=5)
+    l1 = 0.03
+    found = fit_on_host(X, y, n_classes=K, l1=l1, l2=l2)
+    assert found is not None
+    (w, b), certificate = found
+    w, b = np.atleast_2d(w), np.atleast_1d(b)
+    if K == 2:
+        w, b = np.stack([0 * w[0], w[0]]), np.array([0.0, b[0]])
+    dz = special.softmax(X @ w.T + b, axis=1) - np.eye(K)[y]
+    dw, db = dz.T @ X / len(y) + l2 * w, dz.mean(axis=0)
+    rows = slice(1, 2) if K == 2 else slice(None)
+    on = w[rows] != 0
+    np.testing.assert_allclose(dw[rows][on], -l1 * np.sign(w[rows][on]), atol=1e-9)
+    assert (abs(dw[rows][~on]) <= l1 + 1e-12).all()
+    np.testing.assert_allclose(db, 0, atol=1e-10)
+    assert 0 < on.sum() < on.size
+    assert certificate.gap <= 1e-9
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("l2", [0.0, 0.02])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_the_duality_gap_is_no_smaller_than_what_is_missing(K, l2, intercept, steps):
+    X, y = problem(38, K=K, d=4)
+    options = {"n_classes": K, "l1": 0.02, "l2": l2, "fit_intercept": intercept}
+    best = fit_on_host(X, y, **options)
+    early = fit_on_host(X, y, **options, max_steps=steps)
+    assert best is not None
+    assert early is not None
+    missing = early.certificate.objective - best.certificate.objective
+    assert missing <= early.certificate.gap <= 1
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_few_columns_at_a_time_lead_to_the_same(K, intercept, form, monkeypatch):
+    X, y = problem(40, K=K, d=30)
+    X[abs(X) < 1] = 0
+    options = {"n_classes": K, "l1": 0.03, "l2": 0.01, "fit_intercept": intercept}
+    whole = fit_on_host(X, y, **options)
+    monkeypatch.setattr("jaxlr.solve.host.newton.MANY", 0)
+    monkeypatch.setattr("jaxlr.solve.host.columns._AT_FIRST", 4)
+    found = fit_on_host(form(X), y, **options)
+    assert whole is not None
+    assert found is not None
+    np.testing.assert_allclose(found.params.w, whole.params.w, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found.params.b, whole.params.b, rtol=1e-7, atol=1e-9)
+    np.testing.assert_array_equal(found.params.w == 0, whole.params.w == 0)
+    assert found.certificate.gradient <= 1e-10
+    assert found.certificate.objective == pytest.approx(whole.certificate.objective, rel=1e-12)
+
+
+def test_a_large_l1_leaves_the_intercept_alone():
+    X, y = problem(39)
+    found = fit_on_host(X, y, l1=10.0)
+    assert found is not None
+    assert not found.params.w.any()
+    assert found.params.b == pytest.approx(special.logit(y.mean()), rel=1e-9)
+
+
 def test_twice_the_same_column():
     X, y = problem(36, d=1)
     twice, once = fit_on_host(np.column_stack([X, X]), y), fit_on_host(X, y)

@@ -2,13 +2,20 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
 
 from jaxlr import shard
 
+_FEW = 2e6  # numbers
 _TABLES = "__dataframe__", "__array__", "tocsr"  # what scikit-learn reads without our help
 
 
@@ -86,14 +93,17 @@ def on_host(v: Any) -> Any:
 
 def take(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Labelled:
     """Check rows and labels as scikit-learn does; sets ``n_features_in_`` and their names."""
-    X, y = validate_data(
-        estimator,
-        on_host(X),
-        on_host(y),
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        order="C",
-    )
+    if stays_on_device(X):
+        X, y = _take_on_device(estimator, X, y)
+    else:
+        X, y = validate_data(
+            estimator,
+            on_host(X),
+            on_host(y),
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+        )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -104,9 +114,25 @@ def take(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Labelled:
     s = None
     if sample_weight is not None:
         s = _check_sample_weight(
-            on_host(sample_weight), X, dtype=np.float64, ensure_non_negative=True
+            on_host(sample_weight), codes, dtype=np.float64, ensure_non_negative=True
         )
     return Labelled(X, codes, s, classes)
+
+
+def stays_on_device(X: Any) -> bool:
+    """Whether rows are too many to bring from an accelerator, as small data is."""
+    if not isinstance(X, jax.Array) or X.ndim != 2 or X.size <= _FEW:
+        return False
+    return any(device.platform != "cpu" for device in X.devices())
+
+
+def _take_on_device(estimator: Any, X: jax.Array, y: Any) -> tuple[jax.Array, np.ndarray]:
+    """Check all but whether features are finite: that the solver will see."""
+    rows: Any = X
+    validate_data(estimator, rows, skip_check_array=True)
+    y = column_or_1d(np.asarray(on_host(y)), warn=True)
+    check_consistent_length(y, X)
+    return X if X.dtype in (np.float64, np.float32) else X.astype(np.float32), y
 
 
 def weigh_classes(rows: Labelled, class_weight: Any) -> Labelled:
