@@ -372,3 +372,32 @@ def test_the_diagonal_of_the_curvature_is_that_of_the_matrix(intercept):
         found = fit._objective.diagonal(fit._u[None], lane)[0]
         H, _ = fit._curvature("loss")
     np.testing.assert_allclose(found, np.diag(H), rtol=1e-9, atol=1e-15)
+
+
+def test_an_l1_penalty_finds_what_it_finds_in_the_dense_matrix(dtype):
+    X, y = problem(dtype)
+    rng = np.random.default_rng(7)
+    rows = {"sample_weight": rng.random(N), "offset": rng.standard_normal(N)}
+    tol = 1e-10 if dtype == "float64" else 1e-7
+    fit, dense = (jaxlr.fit(v, y, l1=0.02, l2=0.01, tol=tol, **rows) for v in (X, X.toarray()))
+    assert fit, fit.certificate.describe()
+    assert 0 < np.count_nonzero(fit.params.w) < D - 3
+    np.testing.assert_array_equal(fit.params.w != 0, dense.params.w != 0)
+    np.testing.assert_allclose(fit.params.w, dense.params.w, rtol=100 * tol, atol=10 * tol)
+    assert fit.certificate.objective == pytest.approx(dense.certificate.objective, rel=1e-12)
+    assert 0 <= fit.certificate.gap <= 1e-6
+
+
+def test_many_models_with_l1_and_a_path_are_the_single_fits():
+    rng = np.random.default_rng(8)
+    X = sparse.random_array((300, 200), density=0.05, format="csr", rng=rng)
+    y = (X[:, :5].sum(axis=1) + 0.1 * rng.standard_normal(300) > 0.1).astype(float)
+    path = jaxlr.path(X, y, n=6, smallest=0.1, tol=1e-10)
+    assert path
+    assert path.nonzeros[0] == 0
+    assert 5 <= path.nonzeros[-1] < 150
+    fits = jaxlr.fit_many(X, y, l1=path.penalties[[2, 5]], tol=1e-10)
+    for k, at in enumerate((2, 5)):
+        dense = jaxlr.fit(X.toarray(), y, l1=path.penalties[at], tol=1e-10)
+        for w in (path.params.w[at], fits.params.w[k]):
+            np.testing.assert_allclose(w, dense.params.w, rtol=1e-6, atol=1e-9)

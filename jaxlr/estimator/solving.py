@@ -14,7 +14,6 @@ from jaxlr.solve import (
     fit,
     fit_on_host,
     fit_rows_on_host,
-    fits_host,
     suits_host,
     suits_host_rows,
 )
@@ -71,10 +70,8 @@ def solve(
 
 
 def is_small(rows: Labelled, penalty: Penalty) -> bool:
-    """Whether the host solves this quickest, or alone can."""
-    K = len(rows.classes)
-    alone = penalty.factors(1.0)[0] > 0 and (K > 2 or not isinstance(rows.X, np.ndarray))
-    return suits_host(*rows.shape, K) or (alone and fits_host(rows.shape[0], K))
+    """Whether the host solves this quickest."""
+    return suits_host(*rows.shape, len(rows.classes)) and penalty.factors(1.0)[0] == 0
 
 
 def _on_host(
@@ -82,13 +79,11 @@ def _on_host(
 ) -> tuple[Params, Certificate] | None:
     if not is_small(rows, penalty):
         return None
-    l1, l2 = penalty.factors(rows.total)
     return fit_on_host(
         rows.X,
         rows.codes,
         n_classes=len(rows.classes),
-        l1=l1,
-        l2=l2,
+        l2=penalty.factors(rows.total)[1],
         sample_weight=rows.s,
         fit_intercept=settings.fit_intercept,
         tol=settings.goal(rows.X),

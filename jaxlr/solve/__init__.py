@@ -1,14 +1,7 @@
 """To the optimum, with a certificate."""
 
 from jaxlr.solve.fit import fit
-from jaxlr.solve.host import (
-    HostFit,
-    fit_on_host,
-    fit_rows_on_host,
-    fits_host,
-    suits_host,
-    suits_host_rows,
-)
+from jaxlr.solve.host import HostFit, fit_on_host, fit_rows_on_host, suits_host, suits_host_rows
 from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.proximal import Path, path
 from jaxlr.solve.resampling import Bootstrap, bootstrap
@@ -39,7 +32,6 @@ __all__ = [
     "fit_on_host",
     "fit_rows_on_host",
     "fit_stream",
-    "fits_host",
     "path",
     "suits_host",
     "suits_host_rows",

@@ -1,8 +1,16 @@
 """Newton's method in NumPy, for data sets so small that compiling would cost more than solving.
 
-The way is that of `jaxlr.solve.small`, and with l1 that of `jaxlr.solve.proximal`. The loss and its
-derivatives at the linear predictors are those of `core`, compiled once for all data sets; the
-products with X are NumPy's.
+The way is that of `jaxlr.solve.small`, in the parameters u of standardised features. The loss and
+its derivatives at the linear predictors are those of `core`, compiled once for all data sets; the
+products with X are NumPy's. Two classes have one row of parameters, K classes K::
+
+    Z = A U'                 A = [(X - c) / r, 1]    (n, p)
+    J = sum_i s_i L_i + 1/2 sum_kj penalty_j U_kj^2
+    g = dZ' A + penalty U                            dZ_i = s_i dz_i
+    H = sum_i s_i d2z_i (x) a_i a_i' + diag(penalty)
+
+A softmax does not change when all its classes move alike. Those directions get the curvature of
+the others, so that H can be inverted; g has no part in them, so no step goes there.
 """
 
 from typing import Any, NamedTuple
@@ -10,20 +18,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlr import shard
+from jaxlr import batch, shard
 from jaxlr.core import Params
+from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.host.columns import MANY, descend_by_columns
-from jaxlr.solve.host.descent import Way, descend
-from jaxlr.solve.host.gap import duality_gap
-from jaxlr.solve.host.problem import Place, Problem
-from jaxlr.solve.proximal.penalty import Penalty
-from jaxlr.solve.result import PROXIMAL, Certificate, FitStatus
-from jaxlr.solve.steps import WIDE
+from jaxlr.solve.host.rows import Dense, Sparse
+from jaxlr.solve.newton import JITTER
+from jaxlr.solve.result import Certificate, FitStatus, host_params
+from jaxlr.solve.scaling import Scaling
+from jaxlr.solve.steps import WIDE, is_good, shortened
 
 _NUMBERS = 2e6  # in X, or in what the classes make of it: more are read faster by all cores
 _WORK = 3e8  # multiplications for one Hessian
-_MOST = 1e8  # numbers of second derivatives at the linear predictors
 
 
 class HostFit(NamedTuple):
@@ -45,25 +51,12 @@ def suits_host(n: int, d: int, n_classes: int = 2) -> bool:
     return n * (d + m * m) <= _NUMBERS and n * (d * m) ** 2 + (d * m) ** 3 <= _WORK
 
 
-def fits_host(n: int, n_classes: int = 2) -> bool:
-    """Whether `fit_on_host` with l1 can solve a data set, in minutes and some gigabytes at most.
-
-    Examples
-    --------
-    >>> print(fits_host(100_000, 10), fits_host(1_000_000, 100))
-    True False
-    """
-    m = 1 if n_classes == 2 else n_classes
-    return n * m * m <= _MOST
-
-
 def fit_on_host(
     X: Any,
     y: np.ndarray,
     *,
     n_classes: int = 2,
     l2: float = 0.0,
-    l1: float = 0.0,
     sample_weight: np.ndarray | None = None,
     fit_intercept: bool = True,
     tol: float = 1e-10,
@@ -79,7 +72,7 @@ def fit_on_host(
         Finite features, solved in float64 whatever their type.
     y : ndarray, shape (n,)
         Class numbers.
-    n_classes, l2, l1, sample_weight, fit_intercept, tol, max_steps, init
+    n_classes, l2, sample_weight, fit_intercept, tol, max_steps, init
         As for `fit`, and taken as they are: nothing is checked.
     raw_tol : float
         Largest entry that the gradient by w and b themselves may have.
@@ -98,37 +91,173 @@ def fit_on_host(
     [0.9082] -1.3623
     """
     with Clock() as clock, jax.enable_x64(True), jax.default_device(shard.host_device()):
-        problem = Problem.of(X, y, n_classes, (l1, l2), sample_weight, intercept=fit_intercept)
+        problem = _Problem.of(X, y, n_classes, l2, sample_weight, intercept=fit_intercept)
         reach = float(np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0))
         tol = max(min(tol, raw_tol / reach), WIDE.gradient)
-        by_columns = problem.has_l1 and problem.m * problem.scaling.d > MANY
-        way = (descend_by_columns if by_columns else descend)(
-            problem, problem.start(init), tol, max_steps
-        )
+        way = _descend(problem, problem.start(init), tol, max_steps)
         if way is None or (not way.place.separates and problem.is_moving(way.place)):
             return None
         return HostFit(problem.raw(way.place.U), _certify(problem, way, tol, clock))
 
 
-def _certify(problem: Problem, way: Way, tol: float, clock: Clock) -> Certificate:
+class _Place(NamedTuple):
+    """Parameters U (m, p), and there: J, gradient g (m, p), Newton's step.
+
+    ``separates`` says that no finite optimum exists: all rows are on the side of their label, and
+    no penalty holds the parameters back.
+    """
+
+    U: np.ndarray
+    J: float
+    g: np.ndarray
+    step: np.ndarray
+    separates: bool
+
+
+class _Way(NamedTuple):
+    """Where it ended, after how many steps and reads, and whether no step leads down from there."""
+
+    place: _Place
+    steps: int
+    reads: int
+    stuck: bool
+
+
+class _Problem(NamedTuple):
+    """Rows, labels y (n,), weights s (n,) of sum 1, penalties (p,), and m rows of parameters."""
+
+    rows: Dense | Sparse
+    y: np.ndarray
+    s: np.ndarray
+    penalty: np.ndarray
+    scaling: Scaling
+    m: int
+
+    @classmethod
+    def of(
+        cls, X: Any, y: np.ndarray, K: int, l2: float, s: np.ndarray | None, *, intercept: bool
+    ) -> "_Problem":
+        share = np.full(len(y), 1 / len(y)) if s is None else s / s.sum()
+        kind = Dense if isinstance(X, np.ndarray) else Sparse
+        rows, scaling = kind.of(X, share, intercept=intercept)
+        y = y.astype(np.int32 if K > 2 else np.float64)
+        return cls(rows, y, share, scaling.penalty(np.array([l2]))[0], scaling, 1 if K == 2 else K)
+
+    def start(self, init: Params | None) -> np.ndarray:
+        if init is None:
+            return np.zeros((self.m, self.scaling.size))
+        w = np.asarray(init.w, np.float64).reshape(self.m, -1)
+        b = np.asarray(init.b, np.float64).reshape(self.m)
+        U = self.scaling.from_raw(w, b)
+        return U - U.mean(axis=0) if self.m > 1 else U
+
+    def raw(self, U: np.ndarray) -> Params:
+        w, b = self.scaling.to_raw(U)
+        return host_params(w, b) if self.m > 1 else host_params(w[0], b[0])
+
+    def look(self, U: np.ndarray) -> _Place:
+        """Read the rows at U."""
+        Z = self.rows.predictors(U)
+        terms = batch.terms_on_host(Z if self.m > 1 else Z[:, 0], self.y)
+        dZ = self.s[:, None] * terms.dz.reshape(Z.shape)
+        J = float(self.s @ terms.L + 0.5 * np.sum(self.penalty * U**2))
+        g = self.rows.gradient(dZ) + self.penalty * U
+        step = _newton_step(self._hessian(terms.d2z), g)
+        return _Place(U, J, g, step, self._separates(Z))
+
+    def _hessian(self, d2z: np.ndarray) -> np.ndarray:
+        m, p = self.m, self.scaling.d + self.scaling.intercept
+        bend = (self.s * d2z.reshape(len(d2z), -1).T).reshape(m, m, -1)
+        H = np.zeros((m, p, m, p))
+        for j in range(m):
+            for k in range(j + 1):
+                H[j, :, k] = H[k, :, j] = self.rows.moment(bend[j, k])
+        H = H.reshape(m * p, m * p)
+        _diagonal(H)[:] += np.tile(self.penalty, m)
+        if m > 1:  # what all classes have in common: H by itself knows nothing of it
+            common = _diagonal(H).reshape(m, p).mean(axis=0) / m
+            np.einsum("jaka->jka", H.reshape(m, p, m, p))[:] += common  # a view
+        return H
+
+    def lacks_a_class(self) -> bool:
+        """Whether no row has one of the classes, so that its intercept falls without end."""
+        present = np.bincount(self.y.astype(int), self.s, max(2, self.m)) > 0
+        return self.scaling.intercept and not present.all()
+
+    def is_moving(self, place: _Place) -> bool:
+        """Whether a step still moves rows far, without a penalty: labels may be told apart."""
+        reach = abs(place.step).sum(axis=1).max() * np.sqrt(len(self.y))
+        moving = reach > STILL_MOVING_ROWS and abs(place.g).max(initial=0) <= SMALL_GRADIENT
+        return moving and not self.penalty.any() and not self.lacks_a_class()
+
+    def _separates(self, Z: np.ndarray) -> bool:
+        if self.penalty.any():
+            return False
+        Z, labels = Z[self.s > 0], self.y[self.s > 0]
+        if self.m == 1:
+            return bool(np.all(np.where(labels == 1, Z[:, 0], -Z[:, 0]) > 0))
+        own = np.take_along_axis(Z, labels[:, None], axis=1)
+        return bool(np.all(np.sum(own <= Z, axis=1) == 1))
+
+
+def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """``-H^-1 g``, NaN where H is not positive definite."""
+    from scipy.linalg import lapack  # a tenth of a second that `import jaxlr` spares
+
+    solve: Any = lapack.dposv  # pyright: ignore[reportAttributeAccessIssue]
+
+    diagonal = _diagonal(H)
+    if not diagonal.min(initial=1) > 0:
+        return np.full_like(g, np.nan)
+    root = np.sqrt(diagonal)
+    H = H / (root[:, None] * root)
+    _diagonal(H)[:] += JITTER
+    _, x, failed = solve(H, g.ravel() / root, lower=True, overwrite_a=True)
+    return np.full_like(g, np.nan) if failed else -(x / root).reshape(g.shape)
+
+
+def _diagonal(H: np.ndarray) -> np.ndarray:
+    """View of the diagonal."""
+    return H.reshape(-1)[:: len(H) + 1]
+
+
+def _descend(problem: _Problem, U: np.ndarray, tol: float, max_steps: int) -> _Way | None:
+    """Take Newton's steps until the gradient is small; None where there is none to take."""
+    here, steps, reads, t = problem.look(U), 0, 1, 1.0
+    while np.isfinite(here.step).all():
+        stuck = t < WIDE.shortest
+        small = abs(here.g).max(initial=0) <= tol
+        if small or stuck or here.separates or steps == max_steps:
+            return _Way(here, steps, reads, stuck)
+        there = problem.look(here.U + t * here.step)
+        reads += 1
+        down, up = np.sum(here.g * here.step), np.sum(there.g * here.step)
+        if is_good(np.float64(here.J), np.float64(there.J), down, up, WIDE):
+            here, steps, t = there, steps + 1, 1.0
+        else:
+            t = float(shortened(np.float64(t), down, up))
+    return None
+
+
+def _certify(problem: _Problem, way: _Way, tol: float, clock: Clock) -> Certificate:
     place, lacks_a_class = way.place, problem.lacks_a_class()
-    gradient = float(place.size.max(initial=0))
-    status = FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED
-    runaway: tuple[int, ...] = ()
-    if lacks_a_class:
-        status, runaway = FitStatus.SEPARATED, (-1,)
-    elif place.separates:
-        status, runaway = FitStatus.SEPARATED, _largest(problem, place.U)
-    newton = float(-0.5 * np.sum(place.g * place.step))
+    gradient = float(abs(place.g).max(initial=0))
+    dw, db = problem.scaling.raw_gradient(place.g)
+    status, runaway = FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED, ()
+    if place.separates or lacks_a_class:
+        status, runaway = (
+            FitStatus.SEPARATED,
+            (-1,) if lacks_a_class else _largest(problem, place.U),
+        )
     return Certificate(
         status=status,
         objective=place.J,
         gradient=gradient,
-        raw_gradient=_raw_gradient(problem, place),
-        gap=duality_gap(problem, place) if problem.has_l1 else newton,
+        raw_gradient=float(max(abs(dw).max(initial=0), abs(db).max(initial=0))),
+        gap=float(-0.5 * np.sum(place.g * place.step)),
         steps=way.steps,
-        reads=float(1 + way.reads + problem.has_l1),
-        method=PROXIMAL if problem.has_l1 else "newton",
+        reads=float(1 + way.reads),
+        method="newton",
         compile_seconds=clock.compile,
         run_seconds=clock.run,
         runaway=runaway,
@@ -137,20 +266,9 @@ def _certify(problem: Problem, way: Way, tol: float, clock: Clock) -> Certificat
     )
 
 
-def _raw_gradient(problem: Problem, place: Place) -> float:
-    """Largest entry of the gradient by w and b, or with l1 of their conditions' violation."""
-    scaling, d = problem.scaling, problem.scaling.d
-    dw, db = scaling.raw_gradient(place.g)
-    violation = abs(dw)
-    if problem.has_l1:
-        l1 = problem.penalty.l1[:d] * scaling.scale[0]
-        violation = Penalty(l1, np.zeros(d)).violation(place.U[:, :d], dw)
-    return float(max(violation.max(initial=0), abs(db).max(initial=0)))
-
-
-def _largest(problem: Problem, U: np.ndarray) -> tuple[int, ...]:
+def _largest(problem: _Problem, U: np.ndarray) -> tuple[int, ...]:
     """Columns that matter most, the largest first; -1 is the intercept."""
-    d = problem.scaling.d
+    d = problem.scaling.scale.shape[1]
     size = abs(U).max(axis=0)
     order = np.argsort(-size)
     return tuple(-1 if j == d else int(j) for j in order if size[j] > 0.1 * size[order[0]])

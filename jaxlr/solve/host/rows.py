@@ -32,10 +32,6 @@ class Dense(NamedTuple):
         """Sum the products of the rows with themselves, with the factors ``bend`` (n,): (p, p)."""
         return (self.A * bend[:, None]).T @ self.A
 
-    def part(self, coordinates: np.ndarray, scaling: Scaling) -> "Dense":
-        """Take some coordinates of each row, of which ``scaling`` is that."""
-        return Dense(self.A[:, coordinates])
-
 
 class Sparse(NamedTuple):
     """Rows X (n, d) as SciPy has them; what centring and scaling do to them is done to sums."""
@@ -81,8 +77,3 @@ class Sparse(NamedTuple):
             return ww
         wb = (wb - bb * c) / r
         return np.block([[ww, wb[:, None]], [wb[None], np.full((1, 1), bb)]])
-
-    def part(self, coordinates: np.ndarray, scaling: Scaling) -> "Sparse":
-        """Take some coordinates of each row, of which ``scaling`` is that."""
-        transposed = self.transposed[coordinates[coordinates < self.scaling.d]]
-        return Sparse(transposed.T.tocsr(), transposed, scaling)
