@@ -143,7 +143,7 @@ class Descent:
                 u, look = found
                 self.steps += 1
                 work.wasted += self.steps - first > _STEPS_OF_A_PENALTY
-            elif not fresh:
+            elif not fresh or matrices == 1:  # the first may be from float32
                 work.H = None
             elif not wide:
                 wide, look = True, self._read(u, True)

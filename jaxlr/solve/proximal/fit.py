@@ -95,13 +95,11 @@ def minimise_each(
 
 def _groups(objective: Objective, K: int) -> list[list[int]]:
     """Numbers of the models that see the same labels and weights, together."""
+    if objective.apart:
+        return [[k] for k in range(K)]
     groups: dict[Any, list[int]] = {}
     for k in range(K):
-        sees = (
-            k
-            if objective.apart
-            else tuple(None if v is None else v[k].item() for v in objective.view)
-        )
+        sees = tuple(None if v is None else v[k].item() for v in objective.view)
         groups.setdefault(sees, []).append(k)
     return list(groups.values())
 

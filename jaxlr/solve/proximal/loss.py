@@ -16,7 +16,6 @@ from jaxlr.solve.totals import total
 _LANE = np.zeros(1, int)
 _DEAR = 1e9  # multiplications of a Hessian that are worth to be done in float32
 _CHEAP = 2e8  # multiplications of a Hessian that cost no more than another call
-
 _DENSE = 1 << 24  # numbers in columns of a sparse X that are dealt with as dense ones
 _MOST_BYTES = 1 << 31  # in them, where there is no other way
 
@@ -93,9 +92,12 @@ class Loss:
         return Look(values.J[0], values.g[0], bool(values.one_label[0]), H)
 
     def bend(self, u: np.ndarray, *, wide: bool) -> tuple[np.ndarray, bool]:
-        """Hessian (P, P) at u, and whether it is from float32: where that is half the work."""
-        H, _ = self.objective.curvature(u[None], _LANE, ALL, wide=wide)
-        return H[0], not wide and self.objective.narrow != np.float64 and not self.sparse
+        """Hessian (P, P) at u, and whether it is from float32, where that is half the work."""
+        narrow = not wide and self.objective.narrow != np.float64 and not self.sparse
+        H, _ = self.objective.curvature(u[None], _LANE, ALL, wide=not narrow)
+        if narrow and not np.isfinite(H).all():  # features beyond the range of float32
+            return self.bend(u, wide=True)
+        return H[0], narrow
 
     def shares(self) -> np.ndarray:
         """Shares (C,) of the weight of all rows that the classes have; (2,) for two classes."""
@@ -125,10 +127,8 @@ class Loss:
         numbers = np.full(size, self.d, np.int32)
         numbers[:k] = columns
         center, scale = np.zeros((1, size)), np.ones((1, size))
-        center[:, :k], scale[:, :k] = (
-            self.scaling.center[:, columns],
-            self.scaling.scale[:, columns],
-        )
+        center[:, :k] = self.scaling.center[:, columns]
+        scale[:, :k] = self.scaling.scale[:, columns]
         rows = self.rows._replace(X=self._columns(numbers))
         return Loss(rows, self.scaling._replace(center=center, scale=scale))
 
