@@ -140,26 +140,6 @@ def test_the_duality_gap_is_no_smaller_than_what_is_missing(K, l2, intercept, st
     assert missing <= early.certificate.gap <= 1
 
 
-@pytest.mark.parametrize("K", [2, 3])
-@pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_few_columns_at_a_time_lead_to_the_same(K, intercept, form, monkeypatch):
-    X, y = problem(40, K=K, d=30)
-    X[abs(X) < 1] = 0
-    options = {"n_classes": K, "l1": 0.03, "l2": 0.01, "fit_intercept": intercept}
-    whole = fit_on_host(X, y, **options)
-    monkeypatch.setattr("jaxlr.solve.host.newton.MANY", 0)
-    monkeypatch.setattr("jaxlr.solve.host.columns._AT_FIRST", 4)
-    found = fit_on_host(form(X), y, **options)
-    assert whole is not None
-    assert found is not None
-    np.testing.assert_allclose(found.params.w, whole.params.w, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(found.params.b, whole.params.b, rtol=1e-7, atol=1e-9)
-    np.testing.assert_array_equal(found.params.w == 0, whole.params.w == 0)
-    assert found.certificate.gradient <= 1e-10
-    assert found.certificate.objective == pytest.approx(whole.certificate.objective, rel=1e-12)
-
-
 def test_a_large_l1_leaves_the_intercept_alone():
     X, y = problem(39)
     found = fit_on_host(X, y, l1=10.0)

@@ -29,7 +29,7 @@ def solve_grid(
     rows: Labelled, folds: Sequence[Fold], penalties: Sequence[Penalty], settings: Settings
 ) -> Grid:
     """Fit each penalty to the training rows of each fold."""
-    if all(is_small(rows, penalty) for penalty in penalties):
+    if is_small(rows):
         return _one_by_one(rows, folds, penalties, settings)
     fold = _partition(len(rows.codes), folds)
     train = [_weights(len(rows.codes), numbers) for numbers, _ in folds]

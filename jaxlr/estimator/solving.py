@@ -14,7 +14,6 @@ from jaxlr.solve import (
     fit,
     fit_on_host,
     fit_rows_on_host,
-    fits_host,
     suits_host,
     suits_host_rows,
 )
@@ -70,17 +69,15 @@ def solve(
     return Solved(np.atleast_2d(w), np.atleast_1d(b), judge(certificate, settings.tol))
 
 
-def is_small(rows: Labelled, penalty: Penalty) -> bool:
-    """Whether the host solves this quickest, or alone can."""
-    K = len(rows.classes)
-    alone = penalty.factors(1.0)[0] > 0 and (K > 2 or not isinstance(rows.X, np.ndarray))
-    return suits_host(*rows.shape, K) or (alone and fits_host(rows.shape[0], K))
+def is_small(rows: Labelled) -> bool:
+    """Whether the host solves this quickest."""
+    return suits_host(*rows.shape, len(rows.classes))
 
 
 def _on_host(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
 ) -> tuple[Params, Certificate] | None:
-    if not is_small(rows, penalty):
+    if not is_small(rows):
         return None
     l1, l2 = penalty.factors(rows.total)
     return fit_on_host(

@@ -5,7 +5,6 @@ from jaxlr.solve.host import (
     HostFit,
     fit_on_host,
     fit_rows_on_host,
-    fits_host,
     suits_host,
     suits_host_rows,
 )
@@ -39,7 +38,6 @@ __all__ = [
     "fit_on_host",
     "fit_rows_on_host",
     "fit_stream",
-    "fits_host",
     "path",
     "suits_host",
     "suits_host_rows",

@@ -13,7 +13,6 @@ import numpy as np
 from jaxlr import shard
 from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.host.columns import MANY, descend_by_columns
 from jaxlr.solve.host.descent import Way, descend
 from jaxlr.solve.host.gap import duality_gap
 from jaxlr.solve.host.problem import Place, Problem
@@ -23,7 +22,6 @@ from jaxlr.solve.steps import WIDE
 
 _NUMBERS = 2e6  # in X, or in what the classes make of it: more are read faster by all cores
 _WORK = 3e8  # multiplications for one Hessian
-_MOST = 1e8  # numbers of second derivatives at the linear predictors
 
 
 class HostFit(NamedTuple):
@@ -43,18 +41,6 @@ def suits_host(n: int, d: int, n_classes: int = 2) -> bool:
     """
     m = 1 if n_classes == 2 else n_classes
     return n * (d + m * m) <= _NUMBERS and n * (d * m) ** 2 + (d * m) ** 3 <= _WORK
-
-
-def fits_host(n: int, n_classes: int = 2) -> bool:
-    """Whether `fit_on_host` with l1 can solve a data set, in minutes and some gigabytes at most.
-
-    Examples
-    --------
-    >>> print(fits_host(100_000, 10), fits_host(1_000_000, 100))
-    True False
-    """
-    m = 1 if n_classes == 2 else n_classes
-    return n * m * m <= _MOST
 
 
 def fit_on_host(
@@ -101,10 +87,7 @@ def fit_on_host(
         problem = Problem.of(X, y, n_classes, (l1, l2), sample_weight, intercept=fit_intercept)
         reach = float(np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0))
         tol = max(min(tol, raw_tol / reach), WIDE.gradient)
-        by_columns = problem.has_l1 and problem.m * problem.scaling.d > MANY
-        way = (descend_by_columns if by_columns else descend)(
-            problem, problem.start(init), tol, max_steps
-        )
+        way = descend(problem, problem.start(init), tol, max_steps)
         if way is None or (not way.place.separates and problem.is_moving(way.place)):
             return None
         return HostFit(problem.raw(way.place.U), _certify(problem, way, tol, clock))

@@ -98,16 +98,8 @@ class Problem(NamedTuple):
         w, b = self.scaling.to_raw(U)
         return host_params(w, b - b.mean()) if self.m > 1 else host_params(w[0], b[0])
 
-    def part(self, coordinates: np.ndarray) -> "Problem":
-        """Take some coordinates of each class: features, and the intercept last if there is one."""
-        columns = coordinates[coordinates < self.scaling.d]
-        center, scale = (v[:, columns] for v in self.scaling[:2])
-        scaling = self.scaling._replace(center=center, scale=scale)
-        rows = self.rows.part(coordinates, scaling)
-        return self._replace(rows=rows, penalty=self.penalty.at(coordinates), scaling=scaling)
-
-    def look(self, U: np.ndarray, *, with_step: bool = True) -> Place:
-        """Read the rows at U, without a step from there if none is wanted."""
+    def look(self, U: np.ndarray) -> Place:
+        """Read the rows at U."""
         Z = self.rows.predictors(U)
         terms = self.terms(Z)
         dZ = self.s[:, None] * terms.dz.reshape(Z.shape)
@@ -118,9 +110,7 @@ class Problem(NamedTuple):
             return Place(U, J, g, abs(g), step, self._separates(Z))
         J += float(np.sum(self.penalty.l1 * abs(U)))
         size = self.penalty.violation(U, g - self.penalty.l2 * U)
-        step = np.zeros_like(U)
-        if with_step:
-            step = self._proximal_step(self._hessian(terms.d2z), g, U)
+        step = self._proximal_step(self._hessian(terms.d2z), g, U)
         return Place(U, J, g, size, step, separates=False)
 
     def terms(self, Z: np.ndarray) -> batch.PredictorTerms:
