@@ -328,6 +328,16 @@ def test_labels_told_apart_without_a_penalty(K):
     assert ours.certificate_.status is FitStatus.SEPARATED
 
 
+@pytest.mark.parametrize("K", [2, 3])
+def test_a_balanced_class_without_weight(K):
+    """Its weight is infinite times 0, which once made all coefficients NaN."""
+    X, y = problem(13, K=K)
+    with pytest.warns(ConvergenceWarning, match="has one of the labels"):
+        ours = LogisticRegression(class_weight="balanced").fit(X, y, (y != 0).astype(float))
+    assert np.isfinite(ours.coef_).all()
+    assert not (ours.predict(X) == 0).any()
+
+
 def test_names_of_runaway_features():
     X = pd.DataFrame({"age": np.arange(10.0), "other": np.tile([0.0, 1.0], 5)})
     with pytest.warns(ConvergenceWarning, match="'age'"):
