@@ -204,11 +204,25 @@ def test_many_models_are_those_of_a_loop():
         s = (fold != out) * 1.0
         one = jaxlr.fit(X, classes == c, sample_weight=s, l2=l2, l1_ratio=ratio, tol=1e-10)
         np.testing.assert_allclose(fits.params.w[k], one.params.w, rtol=1e-6, atol=1e-9)
-    sets = jaxlr.fit_many([X, X[:280]], [y, y[:280]], l1=[0.02, 0.0], tol=1e-10)
-    for k, (n, penalty) in enumerate([(N, 0.02), (280, 0.0)]):
+    sets = jaxlr.fit_many([X, X[:280]], [y, y[:280]], l1=[0.02, 0.01], tol=1e-10)
+    for k, (n, penalty) in enumerate([(N, 0.02), (280, 0.01)]):
         s = (np.arange(N) < n) * 1.0
         one = jaxlr.fit(X, y, sample_weight=s, l1=penalty, tol=1e-10)
         np.testing.assert_allclose(sets.params.w[k], one.params.w, rtol=1e-6, atol=1e-9)
+
+
+def test_cross_validation_of_the_lasso():
+    X, y = problem()
+    penalties, fold = np.array([0.2, 0.02, 0.002]), np.arange(N) % 2
+    cv = jaxlr.cross_validate(X, y, l2=penalties, l1_ratio=1.0, folds=fold, tol=1e-10)
+    for k, (out, l1) in enumerate([(f, l1) for f in (0, 1) for l1 in penalties]):
+        s = (fold != out) * 1.0
+        w, b = jaxlr.fit(X, y, sample_weight=s, l1=l1, tol=1e-10).params
+        np.testing.assert_allclose(cv.fits.params.w[k], w, rtol=1e-6, atol=1e-9)
+        J, _, _ = values(X, y, w, b, s=1 - s)
+        assert cv.log_loss.folds[k % 3, out] == pytest.approx(J, rel=1e-7)
+    refit = jaxlr.fit(X, y, l1=penalties[cv.best], tol=1e-10)
+    np.testing.assert_allclose(cv.refit.params.w, refit.params.w, rtol=1e-6, atol=1e-9)
 
 
 def three_classes():
@@ -243,17 +257,21 @@ def test_paths_and_many_models_of_several_classes():
     shares = np.array([s[y == k].sum() for k in range(3)]) / s.sum()
     largest = abs((shares - np.eye(3)[y]).T * s @ X).max() / s.sum()
     assert path.penalties[0] == pytest.approx(largest, rel=1e-8)
-    fits = jaxlr.fit_many(
-        X, y, n_classes=3, l1=[0.0, path.penalties[3]], l2=[0.1, 0.0], sample_weight=s, tol=1e-10
-    )
+    fits = jaxlr.fit_many(X, y, n_classes=3, l1=path.penalties[[1, 3]], sample_weight=s, tol=1e-10)
     assert fits
     np.testing.assert_allclose(fits.params.w[1], path.params.w[3], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(fits.params.b[1], path.params.b[3], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.thorough
+def test_four_classes_have_many_optima_and_one_is_found():
+    X, y, s = three_classes()
     four = jaxlr.fit(X, (y + (s < 0.3)) % 4, n_classes=4, l1=0.01, tol=1e-9)
     assert four, four.certificate.describe()
+    assert four.certificate.gap <= 1e-7
 
 
-@pytest.mark.parametrize("n_classes", [None, 3])
+@pytest.mark.parametrize("n_classes", [None, pytest.param(3, marks=pytest.mark.thorough)])
 def test_sparse_columns(n_classes):
     import scipy.sparse
 

@@ -69,6 +69,10 @@ def test_a_matrix_of_nothing_multiplies_to_nothing(shape):
     assert laid_out.shape == shape
     assert not times(laid_out.rows, jnp.ones(shape[1])).any() if shape[1] else True
     assert not times(laid_out.columns, jnp.ones(shape[0])).any()
+    fit = jaxlr.fit(sparse.csr_array(shape), np.arange(shape[0]) % 2, tol=1e-10)
+    assert not fit.params.w.any()
+    mean = np.mean(np.arange(shape[0]) % 2)
+    assert fit.params.b == pytest.approx(np.log(mean / (1 - mean)), abs=1e-9)
 
 
 def test_heavy_tails_cost_no_memory():
@@ -354,3 +358,17 @@ def test_a_softmax_is_that_of_the_dense_matrix():
     np.testing.assert_allclose(fits[0].params.b, fits[1].params.b, rtol=1e-6, atol=1e-9)
     with pytest.raises(ValueError, match="sparse and there are several classes"):
         fits[0].covariance()
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_the_diagonal_of_the_curvature_is_that_of_the_matrix(intercept):
+    X, y = problem()
+    rng = np.random.default_rng(6)
+    y = y * (rng.random(N) < 0.1)  # few rows have label 1
+    fit = jaxlr.fit(X, y, l2=1e-4, sample_weight=rng.random(N), fit_intercept=intercept, tol=1e-9)
+    assert fit.certificate.steps > 8
+    with jax.enable_x64(True):
+        lane = np.zeros(1, int)
+        found = fit._objective.diagonal(fit._u[None], lane)[0]
+        H, _ = fit._curvature("loss")
+    np.testing.assert_allclose(found, np.diag(H), rtol=1e-9, atol=1e-15)

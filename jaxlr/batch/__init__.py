@@ -50,6 +50,7 @@ from jaxlr.batch.predictors import PredictorTerms, terms_on_host
 from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, take_sparse_columns
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
+    sparse_diagonal_sums,
     sparse_gradient_sums,
     sparse_moment_sums,
     sparse_side_sums,
@@ -105,6 +106,7 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sparse_curvature_sums",
+    "sparse_diagonal_sums",
     "sparse_gradient_sums",
     "sparse_moment_sums",
     "sparse_side_sums",

@@ -42,8 +42,10 @@ def loss_and_grads(
     ----------
     params : Params
         ``w`` (d,) and ``b`` (); or (K, d) and (K,): K classes.
-    X : array_like, shape (m, d)
-        Features, finite; integers and booleans are taken in the type of ``w``.
+    X : array_like or sparse, shape (m, d)
+        Features, finite; integers and booleans are taken in the type of ``w``. SciPy's sparse
+        arrays stay sparse: they are laid out anew in each call, which takes as long as some dozens
+        of products; `jaxlr.batch.sparse.take_sparse` does it once.
     y : array_like, shape (m,)
         Labels in [0, 1]. Of K classes: numbers from 0 to K - 1, or shares of each, shape (m, K).
     sample_weight : array_like, shape (m,), optional
@@ -115,8 +117,8 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     ----------
     params : Params
         ``w`` (d,) and ``b`` (); or (K, d) and (K,): K classes.
-    X : array_like, shape (m, d)
-        Features, finite.
+    X : array_like or sparse, shape (m, d)
+        Features, finite; SciPy's sparse arrays stay sparse.
 
     Returns
     -------

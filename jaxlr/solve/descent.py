@@ -235,9 +235,11 @@ def _take_matrices(
         return taken
     missing = taken[state.level[taken] < 0]
     if not stage.curvature:
-        state.matrix.set_diagonal(missing, objective.diagonal(missing))
-        state.level[missing] = 0
-        return missing
+        due = np.union1d(missing, taken[np.isin(state.steps[taken], objective.renewals)])
+        if len(due):
+            state.matrix.set_diagonal(due, objective.diagonal(state.u[due], due))
+        state.level[due] = 0
+        return due
     slow = taken[state.size[taken] > _SLOW * walk.sizes[1, taken]]
     lanes = np.union1d(missing, slow)
     state.level[lanes] = np.minimum(state.level[lanes] + 1, len(stage.curvature) - 1)

@@ -49,9 +49,9 @@ def fit(
 
     Parameters
     ----------
-    X : array_like, shape (n, d)
-        Features. float64 is solved in float64, everything else in float32; the certificate is
-        float64 either way.
+    X : array_like or sparse, shape (n, d)
+        Features; SciPy's sparse arrays are solved as such. float64 is solved in float64, everything
+        else in float32; the certificate is float64 either way.
     y : array_like, shape (n,)
         Labels in [0, 1]; with ``n_classes``, numbers from 0 to ``n_classes`` - 1.
     n_classes : int, optional
@@ -77,7 +77,8 @@ def fit(
         Where to start, if that is near: then no sample of the rows is solved first.
     method : {"auto", "newton", "lbfgs"}
         "newton" builds (d + 1, d + 1) matrices, "lbfgs" none; "auto" chooses by d. With l1,
-        matrices are those of the columns that matter.
+        matrices are those of the columns that matter. Of sparse X a matrix takes d reads: "auto"
+        chooses "lbfgs".
 
     Returns
     -------

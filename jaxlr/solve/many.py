@@ -91,7 +91,7 @@ def fit_many(
     Parameters
     ----------
     X : array_like, shape (n, d), or sequence of K array_like, shapes (n_k, d)
-        Rows that all models share, or the rows of each.
+        Rows that all models share, which may be sparse as for `fit`, or the rows of each.
     y : array_like, shape (n,) or (n, K), or sequence of K array_like, shapes (n_k,)
         Labels in [0, 1]; with ``n_classes``, numbers from 0 to ``n_classes`` - 1.
     n_classes : int, optional

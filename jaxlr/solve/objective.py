@@ -65,6 +65,7 @@ class Objective:
 
     apart = False  # each model has rows of its own
     sampled = True  # samples of the rows may be looked at first
+    renewals: tuple[int, ...] = ()  # steps after which L-BFGS takes a diagonal anew
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class Objective:
         self._count(sample.share)
         return self._with_penalty(bend, lanes) if of == "loss" else self._mean(bend), bend.s
 
-    def diagonal(self, lanes: np.ndarray) -> np.ndarray:
+    def diagonal(self, u: np.ndarray, lanes: np.ndarray) -> np.ndarray:
         """Diagonals (k, P) about like those of the Hessians: standardised features, equal a."""
         C = self.scaling.n_classes or 2
         return (C - 1) / C**2 + self.penalty[lanes]

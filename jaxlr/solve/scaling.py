@@ -85,6 +85,12 @@ class Scaling(NamedTuple):
         db = du[..., -1] if self.intercept else np.zeros(du.shape[:-1])
         return du[..., : self.d] * scale + center * db[..., None], db
 
+    def diagonal(self, bb: np.ndarray, wb: np.ndarray, ww: np.ndarray) -> np.ndarray:
+        """Diagonal (K, P) of the curvature by u from those by b, by w and b, and by w."""
+        center, scale = self._spread(ww.ndim)
+        by_w = (ww - 2 * center * wb + center**2 * bb[..., None]) / scale**2
+        return self._flat(np.maximum(by_w, 0), bb)
+
     def penalty(self, l2: np.ndarray) -> np.ndarray:
         """Penalties l2 (K,) as factors (K, P) of u^2 / 2."""
         factors = l2[:, None] / self.scale**2

@@ -23,10 +23,20 @@ class SparseObjective(Objective):
     """An `Objective` whose rows are a `SparseX`: models one after the other, on a CPU."""
 
     sampled = False
+    renewals = (8, 24)  # three products each, and a third fewer reads where one label is rare
 
     def sample(self, m: int) -> Sample:
         """All rows."""
         return ALL
+
+    def diagonal(self, u: np.ndarray, lanes: np.ndarray) -> np.ndarray:
+        """Diagonals (k, P) of the Hessians at u (k, P); those at 0 are known."""
+        if not u.any():
+            return super().diagonal(u, lanes)
+        s, *sums = self._in_turn(batch.sparse_diagonal_sums, u, lanes, self.narrow)
+        self._count(1.5)
+        found = self.scaling.of_models(lanes).diagonal(*sums)
+        return found / s[:, None] + self.penalty[lanes]
 
     def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         return self._in_turn(batch.sparse_gradient_sums, u, lanes, dtype)

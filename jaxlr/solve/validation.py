@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +74,7 @@ def cross_validate(
     y: ArrayLike,
     *,
     l2: ArrayLike,
+    l1_ratio: float | None = None,
     folds: int | ArrayLike = 5,
     choose: Literal["best", "one standard error"] = "best",
     sample_weight: ArrayLike | None = None,
@@ -91,6 +92,8 @@ def cross_validate(
         As for `fit`.
     l2 : array_like, shape (L,)
         Penalties to compare.
+    l1_ratio : float, optional
+        Share of l1 in each of them, as for `fit`: 1 is the lasso.
     folds : int or array_like, shape (n,)
         Number of folds, drawn at random with the labels in the same proportions; or the fold of
         each row.
@@ -134,7 +137,8 @@ def cross_validate(
     for name in names:
         if weight is not None and not weight[fold == name].any():
             raise ValueError(f"no row of fold {name} weighs anything: there is nothing to score")
-    settings = {"fit_intercept": fit_intercept, "tol": tol, "max_steps": max_steps}
+    settings: dict[str, Any] = {"fit_intercept": fit_intercept, "l1_ratio": l1_ratio}
+    settings |= {"tol": tol, "max_steps": max_steps}
     rows = {"sample_weight": sample_weight, "offset": offset}
     with jax.enable_x64(True):  # on the device once, for all that follows
         taken = take_rows(X, y, sample_weight, offset)

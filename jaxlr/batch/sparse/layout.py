@@ -2,10 +2,11 @@
 
 Both products are sums of what a gather brings: ``z_i = sum_j x_ij w_j`` over the entries of row i,
 and the like over those of column j. The entries of a line (a row, or a column) are cut into chunks
-of 8, and the sums of its chunks into chunks again, until one sum is left. So lines may be of any
-length, at most 7 places of a line are empty, and no two sums are written to the same place.
+of 8 or 16, and the sums of its chunks into chunks again, until one sum is left. So lines may be of
+any length, few places are empty, and no two sums are written to the same place.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,9 +17,12 @@ from jax import Array
 
 from jaxlr import shard
 
-CHUNK = 8  # entries. Compiled loops over 16 or 32 at once are 2 to 3 times slower (CPU, jax 0.10.2)
-_WIDTHS = (4, CHUNK)  # of chunks of sums
+LANES = 8  # added at once. Compiled loops over 16 or 32 are 2 to 3 times slower (CPU, jax 0.10.2)
+_WIDTHS = (LANES, 2 * LANES)  # of chunks of entries
+_SUM_WIDTHS = (4, LANES)  # of chunks of sums
+_DEAR = 4  # places that take as long as one more sum of a chunk
 _BLOCK_BITS = 13  # of places whose factors stay in a core's cache: 2^13
+_FILLED_AT_ONCE = 4096  # chunks
 
 
 class Level(NamedTuple):
@@ -32,7 +36,7 @@ class Level(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """All entries, line by line, in chunks: ``value`` and ``place`` (8, chunks), 0 where empty.
+    """All entries, line by line, in chunks: ``value`` and ``place`` (width, chunks), 0 if empty.
 
     ``place`` is the column of an entry of a row, or the row of one of a column. Lines of one chunk
     find its sum at ``end`` (lines,), all others a 0; ``levels`` have the sums of those.
@@ -97,7 +101,8 @@ def _lines(X: Any, places: int) -> Lines:
     in no order, one block at a time is in the cache.
     """
     length = np.diff(X.indptr).astype(np.int64)
-    first, stop, count = _cut(X.indptr[:-1].astype(np.int64), length, CHUNK)
+    width = min(_WIDTHS, key=lambda width: (width + _DEAR) * int((-(-length // width)).sum()))
+    first, stop, count = _cut(X.indptr[:-1].astype(np.int64), length, width)
     at = np.arange(len(first), dtype=np.int32)
     if len(first):
         shift = max(_BLOCK_BITS, places.bit_length() - 16)
@@ -105,13 +110,11 @@ def _lines(X: Any, places: int) -> Lines:
         order = np.argsort(block.astype(np.uint16), kind="stable")
         first, stop, at[order] = first[order], stop[order], at.copy()
     chunks = _filled_up(len(first) + 1)  # the last is empty: what it sums to is 0
-    value = shard.aligned_empty((CHUNK, chunks), X.data.dtype)
-    place = shard.aligned_empty((CHUNK, chunks), np.int32)
-    short = np.flatnonzero(stop - first < CHUNK)  # the last of a line
-    sizes = (stop - first)[short]
-    fills = [(X.data, value), (X.indices, place)]
-    lanes = [(source, lane, j) for source, whole in fills for j, lane in enumerate(whole)]
-    shard.in_threads([partial(_fill_lane, *lane, first, short, sizes) for lane in lanes])
+    value = shard.aligned_empty((width, chunks), X.data.dtype)
+    place = shard.aligned_empty((width, chunks), np.int32)
+    edges = np.linspace(0, chunks, shard.cores() + 1).astype(int)
+    parts = [slice(*part) for part in itertools.pairwise(edges)]
+    shard.in_threads([partial(_fill, X, first, stop - first, value, place, p) for p in parts])
     end, levels = _levels(at, count, chunks - 1)
     return Lines(jax.device_put(value), jax.device_put(place), end, levels)
 
@@ -126,20 +129,21 @@ def _cut(
     return start, np.minimum(start + width, np.repeat(first + length, count)), count
 
 
-def _fill_lane(
-    source: np.ndarray,
-    lane: np.ndarray,
-    j: int,
-    first: np.ndarray,
-    short: np.ndarray,
-    sizes: np.ndarray,
+def _fill(
+    X: Any, first: np.ndarray, size: np.ndarray, value: np.ndarray, place: np.ndarray, part: slice
 ) -> None:
-    """Fill one lane of all chunks with their j-th entries; those ``short`` may have fewer."""
-    m = len(first)
-    if m:
-        lane[:m] = np.take(source, first + j, mode="clip")
-        lane[short[sizes <= j]] = 0
-    lane[m:] = 0
+    """Fill the chunks of a part, some at a time, with so many entries from the first one on."""
+    lanes = np.arange(len(value))
+    for start in range(part.start, part.stop, _FILLED_AT_ONCE):
+        some = slice(start, min(start + _FILLED_AT_ONCE, part.stop))
+        entry = first[some, None] + lanes
+        empty = lanes >= size[some, None]
+        for source, target in ((X.data, value), (X.indices, place)):
+            target[:, some] = 0  # those after the last
+            if len(entry):
+                found = np.take(source, entry, mode="clip")
+                np.copyto(found, 0, where=empty)
+                target[:, start : start + len(entry)] = found.T
 
 
 def _levels(at: np.ndarray, count: np.ndarray, zero: int) -> tuple[Array, tuple[Level, ...]]:
@@ -153,7 +157,7 @@ def _levels(at: np.ndarray, count: np.ndarray, zero: int) -> tuple[Array, tuple[
     more = np.where(count > 1, count, 0)
     if not more.any():
         return jax.device_put(end), ()
-    width = min(_WIDTHS, key=lambda width: _places(more, width))
+    width = min(_SUM_WIDTHS, key=lambda width: _places(more, width))
     start, stop, left = _cut(first, more, width)
     chunks = _filled_up(len(start) + 1)
     place = np.full((width, chunks), zero, np.int32)

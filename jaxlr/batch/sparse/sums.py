@@ -16,10 +16,10 @@ from jax import Array, lax
 from jaxlr import core
 from jaxlr.batch.models import GradientSums, Models, Moment, Rows, View
 from jaxlr.batch.models.gradients import sides_at
-from jaxlr.batch.models.rows import terms_at
+from jaxlr.batch.models.rows import label_of, terms_at, weight_of
 from jaxlr.batch.sparse.layout import SparseX
 from jaxlr.batch.sparse.products import product, products
-from jaxlr.core import Params
+from jaxlr.core import Params, binary
 
 _BLOCK = 1024  # rows
 
@@ -39,6 +39,19 @@ def sparse_gradient_sums(models: Models, rows: Rows) -> GradientSums:
     *scalars, dz, _ = _over_rows(terms_at, models, rows)
     s, L, ones, zeros, undecided = map(total, scalars)
     return GradientSums(s, L, ones, zeros, undecided, times_x(_sparse(rows), dz), total(dz))
+
+
+@jax.jit
+def sparse_diagonal_sums(models: Models, rows: Rows) -> tuple[Array, Array, Array, Array]:
+    """Sum s, and s d2z times 1, x and x^2, for K models; of C classes, the diagonal of d2z."""
+
+    def of_row(view: View, row: Rows, z: Array) -> tuple[Array, Array]:
+        _, cache = core.loss_at(z, label_of(row, view))
+        s = weight_of(row, view, z.dtype)
+        return s, s * binary.curvature(cache.p, cache.q)
+
+    X, (s, bend) = _sparse(rows), _over_rows(of_row, models, rows)
+    return total(s), total(bend), times_x(X, bend), times_x(X, bend, squared=True)
 
 
 @partial(jax.jit, static_argnames="of")
@@ -90,15 +103,15 @@ def sparse_probabilities(params: Params, X: SparseX) -> Array:
 
 def predictors(w: Array, b: Array, X: SparseX) -> Array:
     """Linear predictors z (K, n) of all rows for w (K, d), or (K, n, C) for w (K, C, d)."""
-    z = products(X.rows, w.reshape(-1, w.shape[-1]))
+    z = products(X.rows, w.reshape(b.size, w.shape[-1]))
     z = z.reshape(*b.shape, len(X)) + b[..., None]
     return jnp.moveaxis(z, -1, 1)
 
 
-def times_x(X: SparseX, v: Array) -> Array:
+def times_x(X: SparseX, v: Array, *, squared: bool = False) -> Array:
     """Sum x_i v_i over rows: (K, d) for v (K, n), or (K, C, d) for (K, n, C)."""
     v = jnp.moveaxis(v, 1, -1)
-    found = products(X.columns, v.reshape(-1, v.shape[-1]))
+    found = products(X.columns, v.reshape(-1, v.shape[-1]), squared=squared)
     return found.reshape(*v.shape[:-1], found.shape[-1])
 
 

@@ -86,6 +86,8 @@ def minimise_each(
                 descent = begin(rows, _init_of(init, k, w.ndim), settings)
             penalty = Penalty.of(l1[k], objective.l2[k], descent.loss.scaling)
             descent.solve(penalty, settings.tol, settings.max_steps)
+            if not np.isfinite(descent.look().loss):
+                batch.check_features(rows.X, sparse=True)  # says where X is not finite
             w[k], b[k] = params_of(descent)
             certificates[k] = certify(descent, penalty, settings.tol, clock)
     return w, b, [certificates[k] for k in range(K)]
