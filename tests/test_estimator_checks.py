@@ -8,7 +8,7 @@ from jaxlr.estimator import LogisticRegression, LogisticRegressionCV
 SEARCH = {"cv": 3, "l1_ratios": (0,), "use_legacy_attributes": False, "scoring": "neg_log_loss"}
 ESTIMATORS = {
     "plain": LogisticRegression(),
-    "balanced": LogisticRegression(class_weight="balanced", fit_intercept=False, warm_start=True),
+    "balanced": LogisticRegression(class_weight="balanced", warm_start=True),
     "search": LogisticRegressionCV(**SEARCH, Cs=2),
     "default search": LogisticRegressionCV(cv=3),  # some checks have fewer rows than 5 folds take
 }

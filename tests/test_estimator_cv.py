@@ -73,6 +73,7 @@ def test_shares_of_l1(K, legacy):
     alike(ours, linear_model.LogisticRegressionCV(**options, **tight).fit(X, y))
 
 
+@pytest.mark.thorough
 def test_shares_of_l1_on_the_device(monkeypatch):
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
     X, y = problem(28)
@@ -110,7 +111,11 @@ def test_any_splitter_and_any_scorer(cv):
     alike(ours, theirs)
 
 
-@pytest.mark.parametrize(("cv", "K"), [("partition", 2), ("overlapping", 2), ("partition", 3)])
+MORE = [("overlapping", 2), ("partition", 3)]
+FOLDS = [("partition", 2), *(pytest.param(*v, marks=pytest.mark.thorough) for v in MORE)]
+
+
+@pytest.mark.parametrize(("cv", "K"), FOLDS)
 def test_folds_on_the_device(cv, K, monkeypatch):
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
     ours, theirs = both(*problem(23, K=K), cv=SPLITTERS[cv])

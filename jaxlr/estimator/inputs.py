@@ -139,8 +139,11 @@ def weigh_classes(rows: Labelled, class_weight: Any) -> Labelled:
     """Multiply the weights by those of the classes: "balanced", or a number for each label."""
     if class_weight is None:
         return rows
-    weights = compute_class_weight(
-        class_weight, classes=rows.classes, y=rows.y, sample_weight=rows.s
-    )
+    with np.errstate(divide="ignore"):  # a class without weight, "balanced", has an infinite one
+        weights = compute_class_weight(
+            class_weight, classes=rows.classes, y=rows.y, sample_weight=rows.s
+        )
     s = weights[rows.codes].astype(np.float64)
-    return rows._replace(s=s if rows.s is None else s * rows.s)
+    if rows.s is None:
+        return rows._replace(s=s)
+    return rows._replace(s=np.multiply(s, rows.s, where=rows.s > 0, out=np.zeros_like(s)))

@@ -14,6 +14,7 @@ from jaxlr.solve.fit import minimise
 from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective, Sample
 from jaxlr.solve.plan import SMALL
+from jaxlr.solve.products import gram, times
 from jaxlr.solve.result import Fit
 from jaxlr.solve.rows import take_penalties
 
@@ -67,7 +68,7 @@ class HostObjective(Objective):
             here = slice(i, i + _BLOCK) if numbers is None else numbers[i : i + _BLOCK]
             X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(dtype)
             s = np.ones(len(X), dtype) if rows.s is None else rows.s[here].astype(dtype)
-            z = X @ w + b
+            z = (times(X, w) if dtype == np.float64 else X @ w) + b
             yield _Block(X, s, y, z, batch.terms_on_host(z, y, piece=_BLOCK))
 
 
@@ -82,7 +83,7 @@ def _gradient_sums(block: _Block) -> GradientSums:
 def _curvature_sums(block: _Block, center: np.ndarray, scale: np.ndarray) -> Curvature:
     X, s, _, _, (_, _, d2z) = block
     x = np.column_stack([(X - center) / scale, np.ones(len(X), X.dtype)])
-    return _stacked(Curvature, (s.sum(), (x * (s * d2z)[:, None]).T @ x))
+    return _stacked(Curvature, (s.sum(), gram(x * (s * d2z)[:, None], x)))
 
 
 def _stacked(kind: Any, sums: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxlr.solve.products import gram, times
 from jaxlr.solve.scaling import Scaling, is_constant
 
 
@@ -22,7 +23,7 @@ class Dense(NamedTuple):
 
     def predictors(self, U: np.ndarray) -> np.ndarray:
         """Linear predictors Z (n, m) at standardised parameters U (m, p)."""
-        return self.A @ U.T
+        return times(self.A, U.T)
 
     def gradient(self, dZ: np.ndarray) -> np.ndarray:
         """Sum the rows with the factors dZ (n, m): (m, p)."""
@@ -30,7 +31,7 @@ class Dense(NamedTuple):
 
     def moment(self, bend: np.ndarray) -> np.ndarray:
         """Sum the products of the rows with themselves, with the factors ``bend`` (n,): (p, p)."""
-        return (self.A * bend[:, None]).T @ self.A
+        return gram(self.A * bend[:, None], self.A)
 
 
 class Sparse(NamedTuple):

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlr.solve.descent import Turn
+from jaxlr.solve.products import times
 from jaxlr.solve.proximal.loss import Look, Loss
 from jaxlr.solve.proximal.penalty import Penalty
-from jaxlr.solve.proximal.products import times
 from jaxlr.solve.proximal.working_set import WorkingSet
 from jaxlr.solve.steps import NARROW, WIDE, is_good, shortened
 

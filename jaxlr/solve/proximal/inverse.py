@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from jaxlr.solve.proximal.products import times
+from jaxlr.solve.products import times
 
 _ROUNDING, _ACCURATE = (
     1e-13,

@@ -14,8 +14,8 @@ H. Lee, A. Battle, R. Raina, A. Ng, *Efficient Sparse Coding Algorithms*, 2006.
 
 import numpy as np
 
+from jaxlr.solve.products import times
 from jaxlr.solve.proximal.inverse import FaceInverse
-from jaxlr.solve.proximal.products import times
 
 _TURNS = 500
 
