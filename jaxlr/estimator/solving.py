@@ -137,9 +137,15 @@ def tighten(
 
     The solver's goal is a gradient per standard deviation of a feature.
     """
-    goal = settings.goal(rows.X)
+    goal, before = settings.goal(rows.X), None
     while True:
         params, certificates = attempt(goal, init)
+        if before is not None:  # what led to the start counts
+            certificates = [
+                now._replace(steps=now.steps + then.steps, reads=now.reads + then.reads)
+                for now, then in zip(certificates, before, strict=True)
+            ]
+        before = certificates
         loose = [
             c.raw_gradient
             for c in certificates
