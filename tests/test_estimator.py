@@ -474,3 +474,21 @@ except ImportError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "this needs sklearn: pip install 'jaxlr[sklearn]'"
+
+
+@pytest.mark.parametrize("weights", [{0: 0, 1: 0}, {0: -1, 1: 1}, {0: np.inf, 1: 1}])
+def test_weights_of_classes_that_are_none_are_named(weights):
+    X, y = problem(3)
+    with pytest.raises(ValueError, match=r"class_weight is .*finite, at least 0"):
+        LogisticRegression(class_weight=weights).fit(X, y)
+
+
+def test_a_constant_column_and_a_start_far_away():
+    X, y = problem(3)
+    with_it = LogisticRegression(C=np.inf).fit(np.column_stack([np.ones(len(X)), X]), y)
+    without = LogisticRegression(C=np.inf).fit(X, y)
+    np.testing.assert_allclose(with_it.coef_[:, 1:], without.coef_, rtol=1e-6)
+    again = LogisticRegression(C=10, warm_start=True).fit(X * 1e-4, y)
+    np.testing.assert_allclose(
+        again.fit(X, y).coef_, LogisticRegression(C=10).fit(X, y).coef_, rtol=1e-6
+    )

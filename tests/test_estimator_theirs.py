@@ -24,6 +24,11 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), theirs.pytestmark]
 PAGE = (Path(__file__).parents[1] / "docs" / "sklearn.md").read_text()
 SKIPPED = dict(re.findall(r"^\| `(test_\S+)` \| (.+) \|$", PAGE, re.MULTILINE))
 SLOW = {
+    "test_LogisticRegressionCV_elasticnet_attribute_shapes",
+    "test_LogisticRegressionCV_no_refit",
+    "test_logreg_l1",
+    "test_saga_vs_liblinear",
+    "test_scores_attribute_layout_elasticnet",
     "test_LogisticRegressionCV_GridSearchCV_elastic_net",
     "test_elastic_net_versus_sgd",
     "test_logistic_cv_multinomial_score",

@@ -399,3 +399,19 @@ def test_the_global_precision_is_neither_needed_nor_touched():
     with jax.enable_x64(True):
         same = jaxlr.fit(X, y, tol=1e-12)
     assert same.params.w.tobytes() == fit.params.w.tobytes()
+
+
+def test_a_constant_column_beside_the_intercept():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 4))
+    y = X[:, 0] + rng.logistic(size=90) > 0
+    without = jaxlr.fit(X, y)
+    for value in (
+        1.0,
+        7.0,
+        0.1,
+    ):  # of which centring leaves rounding, that once passed for a column
+        fit = jaxlr.fit(np.column_stack([np.full(90, value), X]), y)
+        assert fit
+        np.testing.assert_allclose(fit.params.w[1:], without.params.w, rtol=1e-4)
+        assert abs(fit.params.w[0]) < 1

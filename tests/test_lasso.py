@@ -365,3 +365,17 @@ def test_paths_that_mean_nothing():
         jaxlr.path(broken, y)
     with pytest.raises(ValueError, match="must be finite"):
         jaxlr.fit(broken, y, l1=0.1)
+
+
+def test_a_start_from_where_no_way_leads_down_is_left():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 4))
+    y = X[:, 0] + rng.logistic(size=90) > 0
+    far = jaxlr.fit(X, y, l1=0.01, init=jaxlr.Params(np.full(4, 100.0), np.zeros(())))
+    assert far
+    np.testing.assert_allclose(far.params.w, jaxlr.fit(X, y, l1=0.01).params.w, atol=1e-5)
+
+
+def test_a_share_of_no_penalty_is_told():
+    with pytest.raises(ValueError, match="l1_ratio is given, but l2 is 0"):
+        jaxlr.fit(np.ones((2, 1)), [0, 1], l1_ratio=0.5)

@@ -775,11 +775,9 @@ def test_a_strong_test_of_the_core_lets_no_mutant_live():
     ]
     report = mutants(core.backward).run(test, inputs=[(cache,) for cache in caches])
     assert report, str(report)
-    assert len(report.of(Status.KILLED)) > 50
-    assert [m.after.partition("bits ")[2] for m in report.of(Status.NO_DIFFERENCE)] == [
-        "<= 32 else v",  # float32 is cast to float32
-        "< 33 else v",
-    ]
+    assert len(report.of(Status.KILLED)) > 45
+    same = [m.after for m in report.of(Status.NO_DIFFERENCE)]
+    assert same == ["dw = jnp.multiply.outer(x, dz)"]  # with a number dz the other way round, too
 
 
 def test_a_weak_test_of_the_core_lets_the_famous_faults_live():

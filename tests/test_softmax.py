@@ -129,7 +129,9 @@ def reference(params, X, shares, s, l2):
     return jnp.sum(s * L) / jnp.sum(s) + l2 / 2 * jnp.sum(params.w**2)
 
 
-@pytest.mark.parametrize("soft", [False, True], ids=["classes", "shares"])
+@pytest.mark.parametrize(
+    "soft", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["classes", "shares"]
+)
 def test_many_rows_against_autodiff(soft, monkeypatch):
     monkeypatch.setattr(batch.blocks, "_BLOCK_BYTES_CPU", 1 << 10)  # several blocks, a short last
     with jax.enable_x64(True):

@@ -251,7 +251,7 @@ import json, sys, tracemalloc
 import pyarrow as pa
 from jaxlr import data
 path, memory = sys.argv[1], int(sys.argv[2])
-import numpy, pyarrow.parquet
+import numpy, pandas, pyarrow.parquet  # pandas, for pyarrow reads it where it is
 tracemalloc.start()
 before = tracemalloc.get_traced_memory()[0]
 stream = data.open_stream(path, target="y", memory=memory)

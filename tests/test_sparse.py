@@ -138,6 +138,7 @@ def test_the_certificate_of_a_sparse_fit_says_what_is_so(dtype):
     assert c.raw_gradient == pytest.approx(abs(g).max(), rel=1e-4, abs=1e-13)
 
 
+@pytest.mark.thorough
 def test_sparse_and_dense_fits_agree_also_without_penalty():
     X, y = problem()
     X, tol = X[:, :-1], 1e-12  # without its empty column

@@ -51,6 +51,8 @@ def zeros(d: int, dtype: DTypeLike | None = None, *, n_classes: int | None = Non
     >>> zeros(2).w.shape, zeros(2, n_classes=3).w.shape
     ((2,), (3, 2))
     """
+    if n_classes is not None and n_classes < 2:
+        raise ValueError(f"n_classes is {n_classes}: it must be at least 2")
     K = () if n_classes is None else (n_classes,)
     return Params(w=jnp.zeros((*K, d), dtype), b=jnp.zeros(K, dtype))
 

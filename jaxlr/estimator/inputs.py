@@ -144,6 +144,11 @@ def weigh_classes(rows: Labelled, class_weight: Any) -> Labelled:
             class_weight, classes=rows.classes, y=rows.y, sample_weight=rows.s
         )
     s = weights[rows.codes].astype(np.float64)
-    if rows.s is None:
-        return rows._replace(s=s)
-    return rows._replace(s=np.multiply(s, rows.s, where=rows.s > 0, out=np.zeros_like(s)))
+    if rows.s is not None:
+        s = np.multiply(s, rows.s, where=rows.s > 0, out=np.zeros_like(s))
+    if not (np.isfinite(s).all() and (s >= 0).all() and s.any()):
+        raise ValueError(
+            f"class_weight is {class_weight!r}: the weights of classes must be finite, at least 0, "
+            "and not 0 for all rows that weigh anything"
+        )
+    return rows._replace(s=s)

@@ -36,6 +36,18 @@ def with_penalty(H: Any, penalty: Any, n_classes: int | None) -> Any:
     return H + xp.where(alike, size[:, None, :] / n_classes, 0.0)
 
 
+def curved(H: Any) -> Any:
+    """Give a curvature of 1 to parameters without any, H (K, P, P), in NumPy or in JAX.
+
+    What is below 1e-14 of the largest is rounding, as of a constant column once it is centred.
+    Scaled to a diagonal of ones it would pass for a column; so the step there is the gradient.
+    """
+    xp, P = H.__array_namespace__(), H.shape[-1]
+    diagonal = xp.linalg.diagonal(H)
+    flat = ~(diagonal > 1e-14 * xp.max(diagonal, axis=-1, keepdims=True))
+    return xp.where(flat[:, :, None] & xp.eye(P, dtype=bool)[None], 1.0, H)
+
+
 class NewtonMatrix:
     """K symmetric matrices (p, p), by their Cholesky factors; the identity until one is `set`.
 
@@ -52,10 +64,8 @@ class NewtonMatrix:
         K, p = self.root.shape
         if self.factor is None:
             self.factor = np.tile(np.eye(p), (K, 1, 1))
-        diagonal = np.einsum("kjj->kj", H)
-        root = _roots(diagonal)
-        # A column without curvature gets one: the step there is the gradient, and no more.
-        H = H + np.where(diagonal > 0, np.maximum(root**2 - diagonal, 0), 1)[:, None] * np.eye(p)
+        H = curved(H)
+        root = _roots(np.einsum("kjj->kj", H))
         self.root[lanes] = root
         self.factor[lanes] = _cholesky(H / (root[:, :, None] * root[:, None, :]), jitter)
 

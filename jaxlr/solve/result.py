@@ -39,8 +39,9 @@ class Certificate(NamedTuple):
     raw_gradient : float
         The same by ``w`` and ``b`` themselves.
     gap : float
-        Newton decrement, ``g' H^-1 g / 2``: about so many nats is J above its optimum. With an l1
-        penalty the duality gap: J is so much above its optimum, or less.
+        Newton decrement, ``g' H^-1 g / 2``: about so many nats is J above its optimum; of "lbfgs",
+        with the inverse that it has learned, which is a rougher estimate. With an l1 penalty the
+        duality gap: J is so much above its optimum, or less.
     steps : int
         Steps taken, those on samples of the rows included.
     reads : float

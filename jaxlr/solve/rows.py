@@ -27,7 +27,8 @@ def check_settings(tol: float, max_steps: int, method: str = "auto") -> None:
 
 def check_classes(n_classes: int | None) -> None:
     """Raise ValueError where the number of classes is none."""
-    if n_classes is not None and not (n_classes == int(n_classes) and n_classes >= 2):
+    whole = isinstance(n_classes, int | np.integer) and not isinstance(n_classes, bool)
+    if n_classes is not None and not (whole and n_classes >= 2):
         raise ValueError(f"n_classes is {n_classes}: it must be a whole number, at least 2")
 
 

@@ -23,7 +23,7 @@ from jaxlr.core import Params
 from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.host.rows import Dense, Sparse
-from jaxlr.solve.newton import JITTER
+from jaxlr.solve.newton import JITTER, curved
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.steps import WIDE, is_good, shortened
@@ -95,7 +95,11 @@ def fit_on_host(
         reach = float(np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0))
         tol = max(min(tol, raw_tol / reach), WIDE.gradient)
         way = _descend(problem, problem.start(init), tol, max_steps)
-        if way is None or (not way.place.separates and problem.is_moving(way.place)):
+        if (
+            way is None
+            or (init is not None and way.stuck)
+            or (not way.place.separates and problem.is_moving(way.place))
+        ):
             return None
         return HostFit(problem.raw(way.place.U), _certify(problem, way, tol, clock))
 
@@ -206,10 +210,8 @@ def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
 
     solve: Any = lapack.dposv  # pyright: ignore[reportAttributeAccessIssue]
 
-    diagonal = _diagonal(H)
-    if not diagonal.min(initial=1) > 0:
-        return np.full_like(g, np.nan)
-    root = np.sqrt(diagonal)
+    H = curved(H[None])[0]
+    root = np.sqrt(_diagonal(H))
     H = H / (root[:, None] * root)
     _diagonal(H)[:] += JITTER
     _, x, failed = solve(H, g.ravel() / root, lower=True, overwrite_a=True)

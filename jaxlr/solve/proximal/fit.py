@@ -58,14 +58,29 @@ def minimise(
     rows: Rows, l1: float, l2: float, init: Params | None, settings: Settings, clock: Clock
 ) -> Fit:
     """Take one model to its optimum, and certify it."""
-    descent = begin(rows, init, settings)
-    penalty = Penalty.of(l1, l2, descent.loss.scaling)
-    descent.solve(penalty, settings.tol, settings.max_steps)
+    descent, penalty = _solve(rows, l1, l2, init, settings)
     if not np.isfinite(descent.look().loss):
         batch.check_features(rows.X, sparse=True)  # says where X is not finite
     certificate = certify(descent, penalty, settings.tol, clock)
     history = FitHistory(*(np.array(v) for v in zip(*descent.turns, strict=True)))
     return Fit(params_of(descent), certificate, history, descent.loss.objective, descent.u)
+
+
+def _solve(
+    rows: Rows,
+    l1: float,
+    l2: float,
+    init: Params | None,
+    settings: Settings,
+    begun: Descent | None = None,
+) -> tuple[Descent, Penalty]:
+    """Solve for a penalty: from where a descent has ``begun``, or from init, or from 0."""
+    descent = begun or begin(rows, init, settings)
+    penalty = Penalty.of(l1, l2, descent.loss.scaling)
+    descent.solve(penalty, settings.tol, settings.max_steps)
+    if init is not None and descent.stuck:  # from where no way leads down
+        return _solve(rows, l1, l2, None, settings)
+    return descent, penalty
 
 
 def minimise_each(
@@ -82,10 +97,9 @@ def minimise_each(
     for alike in _groups(objective, K):
         rows, descent = _rows_of(objective, alike[0]), None
         for k in sorted(alike, key=lambda k: -l1[k]):
-            if descent is None or init is not None:
-                descent = begin(rows, _init_of(init, k, w.ndim), settings)
-            penalty = Penalty.of(l1[k], objective.l2[k], descent.loss.scaling)
-            descent.solve(penalty, settings.tol, settings.max_steps)
+            begun = None if init is not None else descent
+            of_k = _init_of(init, k, w.ndim)
+            descent, penalty = _solve(rows, l1[k], objective.l2[k], of_k, settings, begun)
             if not np.isfinite(descent.look().loss):
                 batch.check_features(rows.X, sparse=True)  # says where X is not finite
             w[k], b[k] = params_of(descent)

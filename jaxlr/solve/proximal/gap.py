@@ -1,6 +1,6 @@
 """How far above its optimum an objective is at most: the duality gap of the elastic net.
 
-The dual of `jaxlr.batch.optimality`, at slopes t_i, is a lower bound of J at its optimum::
+The dual of `jaxlr.batch.dual_sums`, at slopes t_i, is a lower bound of J at its optimum::
 
     D(t) = mean of (t_i o_i - L*(t_i, y_i)) - sum_j max(|G_j| - l1_j, 0)^2 / (2 l2_j)
 

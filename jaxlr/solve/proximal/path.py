@@ -154,7 +154,9 @@ def _largest(descent: Descent, l1_ratio: float) -> float:
     """Smallest penalty that leaves no coefficient, from the optimum of the intercept alone."""
     here, loss = descent.look(), descent.loss
     if here.one_label:
-        raise ValueError("all rows have the same label: there is nothing to fit. Add other rows")
+        raise ValueError(
+            "all rows have the same label, or a class has no row: there is no path. Add such rows"
+        )
     slopes = abs(loss.of_features(here.g))
     if not slopes.max(initial=0) > _ROUNDING:
         raise ValueError("no feature says anything of y: each is constant, or X has no columns")

@@ -30,6 +30,8 @@ def take_elastic_net(
         raise ValueError(f"l1_ratio is {l1_ratio}: it must be between 0 and 1")
     if l1.any():
         raise ValueError("l1 and l1_ratio are both given: with l1_ratio, l2 is the whole penalty")
+    if ratio.any() and not l2.any():
+        raise ValueError("l1_ratio is given, but l2 is 0: with l1_ratio it is the whole penalty")
     return ratio * l2, (1 - ratio) * l2
 
 
