@@ -492,3 +492,18 @@ def test_a_constant_column_and_a_start_far_away():
     np.testing.assert_allclose(
         again.fit(X, y).coef_, LogisticRegression(C=10).fit(X, y).coef_, rtol=1e-6
     )
+
+
+class Derived(LogisticRegression):
+    """A class of somebody's own."""
+
+
+def test_a_derived_class_becomes_scikit_learn_s_and_another_class_is_refused():
+    X, y = problem(3)
+    ours = Derived().fit(X, y)
+    theirs = ours.to_sklearn()
+    assert type(theirs) is linear_model.LogisticRegression
+    np.testing.assert_array_equal(theirs.predict(X), ours.predict(X))
+    for other in (linear_model.LogisticRegressionCV(), linear_model.Ridge()):
+        with pytest.raises(TypeError, match="LogisticRegression takes a LogisticRegression"):
+            LogisticRegression.from_sklearn(other)

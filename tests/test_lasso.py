@@ -5,6 +5,7 @@ import pytest
 
 import jaxlr
 from jaxlr import FitStatus
+from jaxlr.solve.proximal.inverse import _inverse
 
 # Each shape compiles for a second or two: one shape of a small problem serves most tests.
 N, D = 300, 8
@@ -379,3 +380,16 @@ def test_a_start_from_where_no_way_leads_down_is_left():
 def test_a_share_of_no_penalty_is_told():
     with pytest.raises(ValueError, match="l1_ratio is given, but l2 is 0"):
         jaxlr.fit(np.ones((2, 1)), [0, 1], l1_ratio=0.5)
+
+
+def test_without_a_column_there_is_an_intercept_and_no_path():
+    X, y = np.empty((4, 0)), np.array([0, 1, 1, 1])
+    assert jaxlr.fit(X, y, l1=0.1).params.b == pytest.approx(np.log(3), rel=1e-5)
+    with pytest.raises(ValueError, match="without a column there is no path"):
+        jaxlr.path(X, y)
+
+
+def test_a_matrix_is_inverted_by_halves():
+    A = np.random.default_rng(0).normal(size=(600, 300))
+    C = A.T @ A / 600
+    np.testing.assert_allclose(_inverse(C) @ C, np.eye(300), atol=1e-11)

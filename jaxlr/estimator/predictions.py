@@ -63,7 +63,7 @@ class Predictions(linear_model.LogisticRegression):
 
     def to_sklearn(self) -> linear_model.LogisticRegression:
         """Return the same model as scikit-learn's own class, with equal predictions."""
-        return copy_model(self, getattr(linear_model, type(self).__name__))
+        return copy_model(self, theirs_of(type(self)))
 
     @classmethod
     def from_sklearn(cls, model: linear_model.LogisticRegression) -> Self:
@@ -73,7 +73,17 @@ class Predictions(linear_model.LogisticRegression):
         ----------
         model : sklearn.linear_model.LogisticRegression
             Fitted or not. A fitted one brings no certificate.
+
+        Raises
+        ------
+        TypeError
+            If it is of another class of scikit-learn.
         """
+        theirs = theirs_of(cls)
+        if theirs_of(type(model)) is not theirs:
+            raise TypeError(
+                f"model is a {type(model).__name__}: {cls.__name__} takes a {theirs.__name__}"
+            )
         return copy_model(model, cls)
 
     def __sklearn_tags__(self) -> Tags:
@@ -85,11 +95,16 @@ class Predictions(linear_model.LogisticRegression):
         return tags
 
 
-def copy_model(model: Any, kind: type) -> Any:
+def theirs_of(kind: type) -> Any:
+    """Return the class of scikit-learn that an estimator is of, or derived from."""
+    return next((k for k in kind.__mro__ if k.__module__.startswith("sklearn.")), None)
+
+
+def copy_model(model: Any, kind: Any) -> Any:
     """Make an estimator of another class with the same parameters and fitted attributes."""
-    made = kind(
-        **{name: clone(value, safe=False) for name, value in model.get_params(deep=False).items()}
-    )
+    known = kind().get_params(deep=False)
+    params = {k: v for k, v in model.get_params(deep=False).items() if k in known}
+    made = kind(**{name: clone(value, safe=False) for name, value in params.items()})
     for name, value in vars(model).items():
         if name.endswith("_") and not name.startswith(("_", "certificate")):
             setattr(made, name, deepcopy(value))

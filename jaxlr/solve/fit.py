@@ -123,7 +123,7 @@ def fit(
     check_method(method, has_l1=some_l1 > 0)
     with Clock() as clock, jax.enable_x64(True):
         rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
-        if some_l1 > 0:
+        if some_l1 > 0 and rows.X.shape[1]:
             settings = Settings(tol, max_steps, fit_intercept, n_classes)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
         scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)

@@ -6,11 +6,9 @@ import numpy as np
 
 from jaxlr.solve.products import times
 
-_ROUNDING, _ACCURATE = (
-    1e-13,
-    1e-10,
-)  # of the right side, that is left: needs one correction, or more
-_SMALL = 128  # matrices that LAPACK's plainest way inverts as fast, with one core
+# Of the right side, what may be left over: without a correction, and with one.
+_ROUNDING, _ACCURATE = 1e-13, 1e-10
+_SMALL = 128  # matrices that LAPACK inverts with one core
 _TINY = np.finfo(np.float64).tiny
 _MOST = 0.3  # of a block, that may change before it is inverted anew
 
@@ -75,11 +73,12 @@ class FaceInverse:
 
 def _inverse(C: np.ndarray) -> np.ndarray:
     """Invert a positive definite matrix; a little more of it, where rounding has made it less."""
-    if len(C) <= _SMALL:
-        with suppress(np.linalg.LinAlgError):
-            inverse = np.linalg.inv(C)
-            if (np.diag(inverse) > 0).all():
-                return (inverse + inverse.T) / 2
+    if len(C) > _SMALL:
+        return _by_halves(C)
+    with suppress(np.linalg.LinAlgError):
+        inverse = np.linalg.inv(C)
+        if (np.diag(inverse) > 0).all():
+            return (inverse + inverse.T) / 2
     from scipy.linalg import get_lapack_funcs  # a tenth of a second that `import jaxlr` spares
 
     potrf, potri = get_lapack_funcs(("potrf", "potri"), (C,))
@@ -93,3 +92,13 @@ def _inverse(C: np.ndarray) -> np.ndarray:
     inverse = potri(factor, lower=True)[0]
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     return inverse / np.outer(root, root)
+
+
+def _by_halves(C: np.ndarray) -> np.ndarray:
+    """Invert by the inverses of one half and of what it leaves of the other (Schur complement)."""
+    k = len(C) // 2
+    A = _inverse(C[:k, :k])
+    B = times(A, C[:k, k:])
+    D = _inverse(C[k:, k:] - times(C[k:, :k], B))
+    side = times(B, D)
+    return np.block([[A + times(side, B.T), -side], [-side.T, D]])

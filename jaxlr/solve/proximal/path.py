@@ -130,6 +130,8 @@ def path(
     settings = Settings(tol, max_steps, fit_intercept, n_classes)
     with Clock() as clock, jax.enable_x64(True):
         rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
+        if rows.X.shape[1] == 0:
+            raise ValueError(f"X has shape {rows.X.shape}: without a column there is no path")
         descent = begin(rows, None, settings)
         if not np.isfinite(descent.look().loss):
             batch.check_features(rows.X, sparse=True)  # says where X is not finite
