@@ -32,7 +32,7 @@ def certify(
     known = (state.J, size, raw, gap, state.steps, state.one_label, state.stuck)
     return [
         Certificate(
-            status=_status(J, gradient, tol, separated=k in runaway),
+            status=status_of(J, gradient, tol, separated=k in runaway),
             objective=J,
             gradient=gradient,
             raw_gradient=raw_gradient,
@@ -52,7 +52,8 @@ def certify(
     ]
 
 
-def _status(J: float, gradient: float, tol: float, *, separated: bool) -> FitStatus:
+def status_of(J: float, gradient: float, tol: float, *, separated: bool) -> FitStatus:
+    """Say why a fit stopped, at an objective J with this largest entry of its gradient."""
     if not np.isfinite([J, gradient]).all():
         return FitStatus.FAILED
     if separated:
@@ -98,6 +99,13 @@ def _largest(direction: np.ndarray, scaling: Scaling) -> tuple[int, ...]:
     """Columns that matter most in a direction, the largest first; -1 is the intercept."""
     w, b = (abs(v[0]) for v in scaling.to_raw(direction[None]))
     size = np.append(w.reshape(-1, scaling.d).max(axis=0) * scaling.scale[0], b.max())
+    return largest_of(size, scaling.d)
+
+
+def largest_of(size: np.ndarray, d: int) -> tuple[int, ...]:
+    """Columns with a size of more than a tenth of the largest, the largest first; -1 for the d-th.
+
+    That is the intercept, which may be missing.
+    """
     order = np.argsort(-size)
-    d = len(size) - 1
     return tuple(-1 if j == d else int(j) for j in order if size[j] > 0.1 * size[order[0]])

@@ -54,7 +54,7 @@ class SparseObjective(Objective):
             )
         sums = partial(batch.sparse_curvature_sums, of=of)
         s, bb, wb, ww = self._in_turn(sums, u, lanes, np.float64)
-        H: Any = _standardized(ww, wb, bb, *(v[0] for v in self.scaling[:2]))
+        H: Any = standardized(ww, wb, bb, *(v[0] for v in self.scaling[:2]))
         return Curvature(s, H)
 
     def _in_turn(
@@ -75,7 +75,7 @@ def _first(k: int, v: jax.Array) -> np.ndarray:
     return np.asarray(v, np.float64)[:k]
 
 
-def _standardized(
+def standardized(
     ww: np.ndarray, wb: np.ndarray, bb: np.ndarray, center: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
     """Curvature matrices (K, p, p) for ``(x - center) / scale`` from those for x, b last."""

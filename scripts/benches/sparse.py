@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benches.fit import Answer
 from benches.measure import in_a_process, interleaved, memory_bytes, spread
 
 SIZES = [(300_000, 30_000), (1_000_000, 100_000)]
@@ -50,14 +51,6 @@ class Problem(NamedTuple):
     X: Any
     y: np.ndarray
     l2: float
-
-
-class Answer(NamedTuple):
-    """Parameters in float64, and reads where they are known."""
-
-    w: np.ndarray
-    b: float
-    reads: float
 
 
 class Chosen(NamedTuple):

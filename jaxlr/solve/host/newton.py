@@ -20,11 +20,11 @@ import numpy as np
 
 from jaxlr import batch, shard
 from jaxlr.core import Params
-from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS
+from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS, largest_of, status_of
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.host.rows import Dense, Sparse
 from jaxlr.solve.newton import JITTER, curved
-from jaxlr.solve.result import Certificate, FitStatus, host_params
+from jaxlr.solve.result import Certificate, host_params
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.steps import WIDE, is_good, shortened
 
@@ -245,14 +245,13 @@ def _certify(problem: _Problem, way: _Way, tol: float, clock: Clock) -> Certific
     place, lacks_a_class = way.place, problem.lacks_a_class()
     gradient = float(abs(place.g).max(initial=0))
     dw, db = problem.scaling.raw_gradient(place.g)
-    status, runaway = FitStatus.CONVERGED if gradient <= tol else FitStatus.STOPPED, ()
-    if place.separates or lacks_a_class:
-        status, runaway = (
-            FitStatus.SEPARATED,
-            (-1,) if lacks_a_class else _largest(problem, place.U),
-        )
+    runaway: tuple[int, ...] = ()
+    if lacks_a_class:
+        runaway = (-1,)
+    elif place.separates:
+        runaway = largest_of(abs(place.U).max(axis=0), problem.scaling.d)
     return Certificate(
-        status=status,
+        status=status_of(place.J, gradient, tol, separated=place.separates or lacks_a_class),
         objective=place.J,
         gradient=gradient,
         raw_gradient=float(max(abs(dw).max(initial=0), abs(db).max(initial=0))),
@@ -266,11 +265,3 @@ def _certify(problem: _Problem, way: _Way, tol: float, clock: Clock) -> Certific
         one_label=lacks_a_class,
         stuck=way.stuck,
     )
-
-
-def _largest(problem: _Problem, U: np.ndarray) -> tuple[int, ...]:
-    """Columns that matter most, the largest first; -1 is the intercept."""
-    d = problem.scaling.scale.shape[1]
-    size = abs(U).max(axis=0)
-    order = np.argsort(-size)
-    return tuple(-1 if j == d else int(j) for j in order if size[j] > 0.1 * size[order[0]])

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxlr.solve.products import gram, times
 from jaxlr.solve.scaling import Scaling, is_constant
+from jaxlr.solve.sparse import standardized
 
 
 class Dense(NamedTuple):
@@ -71,10 +72,6 @@ class Sparse(NamedTuple):
         bent = self.transposed.copy()
         bent.data *= bend[bent.indices]
         ww, wb, bb = (bent @ self.X).toarray(), self.transposed @ bend, bend.sum()
-        c, r = self.scaling.center[0], self.scaling.scale[0]
-        cross = np.outer(wb, c)
-        ww = (ww - cross - cross.T + bb * np.outer(c, c)) / np.outer(r, r)
-        if not self.scaling.intercept:
-            return ww
-        wb = (wb - bb * c) / r
-        return np.block([[ww, wb[:, None]], [wb[None], np.full((1, 1), bb)]])
+        sums = ww[None], wb[None], np.array([bb])
+        H = standardized(*sums, self.scaling.center[0], self.scaling.scale[0])
+        return H[0] if self.scaling.intercept else H[0, :-1, :-1]

@@ -1,13 +1,12 @@
 """From where the way of a model ended to what may be claimed of it."""
 
-import numpy as np
-
 from jaxlr.core import Params
+from jaxlr.solve.certify import status_of
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.gap import duality_gap
 from jaxlr.solve.proximal.penalty import Penalty
-from jaxlr.solve.result import PROXIMAL, Certificate, FitStatus, host_params
+from jaxlr.solve.result import PROXIMAL, Certificate, host_params
 
 
 def certify(descent: Descent, penalty: Penalty, tol: float, clock: Clock) -> Certificate:
@@ -21,7 +20,7 @@ def certify(descent: Descent, penalty: Penalty, tol: float, clock: Clock) -> Cer
     violation = raw.violation(of(u) / scale, dw.reshape(descent.loss.classes, -1))
     J = here.loss + penalty.of_place(u)
     return Certificate(
-        status=_status(J, size, tol, one_label=here.one_label),
+        status=status_of(J, size, tol, separated=here.one_label),
         objective=float(J),
         gradient=size,
         raw_gradient=float(max(violation.max(initial=0), abs(db).max())),
@@ -42,11 +41,3 @@ def params_of(descent: Descent) -> Params:
     w, b = descent.loss.scaling.to_raw(descent.u[None])
     # What is added to the intercepts of all classes changes nothing; of coefficients it would l1.
     return host_params(w[0], b[0] - b[0].mean() if b.ndim > 1 else b[0])
-
-
-def _status(J: float, size: float, tol: float, *, one_label: bool) -> FitStatus:
-    if not np.isfinite([J, size]).all():
-        return FitStatus.FAILED
-    if one_label:
-        return FitStatus.SEPARATED
-    return FitStatus.CONVERGED if size <= tol else FitStatus.STOPPED

@@ -29,7 +29,7 @@ def duality_gap(penalty: Penalty, u: np.ndarray, here: Look, work: WorkingSet) -
     """Duality gap at u (P,), in nats, in one read of the columns of the working set."""
     loss = work.loss_of_all
     of = loss.of_features
-    a, mix = _mixed(loss.shares(), loss.of_intercepts(here.g))
+    a, mix = _mixed(loss.shares, loss.of_intercepts(here.g))
     G, l1, l2 = abs(of(here.g)) + mix, of(penalty.l1), of(penalty.l2)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = min(1.0, np.min(l1 / G, initial=1.0))

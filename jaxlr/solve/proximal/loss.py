@@ -1,6 +1,6 @@
 """Mean loss of one model, without penalty, as a function of all columns or of some."""
 
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +99,7 @@ class Loss:
             return self.bend(u, wide=True)
         return H[0], narrow
 
+    @cached_property
     def shares(self) -> np.ndarray:
         """Shares (C,) of the weight of all rows that the classes have; (2,) for two classes."""
         y: Any = self.rows.y
