@@ -47,8 +47,9 @@ from jaxlr.batch.objective import (
     sums_of_rows,
 )
 from jaxlr.batch.predictors import PredictorTerms, terms_on_host
-from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, take_sparse_columns
+from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, most_rows, take_sparse_columns
 from jaxlr.batch.sparse.sums import (
+    sparse_class_curvature,
     sparse_curvature_sums,
     sparse_diagonal_sums,
     sparse_gradient_sums,
@@ -98,6 +99,7 @@ __all__ = [
     "map_models",
     "mean_loss",
     "moment_sums",
+    "most_rows",
     "objective",
     "penalised",
     "probabilities",
@@ -105,6 +107,7 @@ __all__ = [
     "scores_of_rows",
     "side_sums",
     "side_sums_apart",
+    "sparse_class_curvature",
     "sparse_curvature_sums",
     "sparse_diagonal_sums",
     "sparse_gradient_sums",

@@ -139,7 +139,9 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     params = check_params(params)
     d = params.w.shape[-1]
     if is_sparse(X):
-        return sparse_probabilities(params, take_sparse(X, d=d, by_columns=False))
+        K = len(params.w) if params.w.ndim == 2 else None
+        taken = take_sparse(X, d=d, by_columns=False, n_classes=K)
+        return sparse_probabilities(params, taken)
     return _probabilities(params, check_features(X, d=d))
 
 

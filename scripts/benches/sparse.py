@@ -179,7 +179,7 @@ def multiply(problem: Problem, rounds: int) -> None:
         print(f"laid out in {time.perf_counter() - start:.2f} s, {laid_out.nbytes / 1e6:,.0f} MB")
         w, dz = (rng.standard_normal(m).astype(X.dtype) for m in X.shape[::-1])
         on_device, times = jax.device_put((w, dz)), jax.jit(product)
-        rows, columns = laid_out.rows, laid_out.columns
+        rows, columns = laid_out.block(0)
         seconds = interleaved(
             {
                 "X w, jaxlr": lambda: times(rows, on_device[0]).block_until_ready(),
