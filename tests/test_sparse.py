@@ -77,6 +77,17 @@ def test_a_matrix_of_nothing_multiplies_to_nothing(shape):
     assert fit.params.b == pytest.approx(np.log(mean / (1 - mean)), abs=1e-9)
 
 
+@pytest.mark.parametrize("penalty", [{"l2": [0.1, 1.0]}, {"l1": [0.1, 1.0]}])
+def test_without_columns_there_is_the_intercept(penalty):
+    X, y = sparse.csr_array((4, 0)), np.array([0, 1, 1, 1])
+    fits = jaxlr.fit_many(X, y, **penalty, tol=1e-9)
+    assert fits.params.w.shape == (2, 0)
+    np.testing.assert_allclose(fits.params.b, np.log(3), rtol=1e-8)
+    assert not jaxlr.fit_many(X, y, **penalty, fit_intercept=False).params.b.any()
+    error = jaxlr.fit(X, y, tol=1e-9).standard_errors().b
+    assert error == pytest.approx((4 * 3 / 16) ** -0.5, rel=1e-6)
+
+
 def test_heavy_tails_cost_no_memory():
     n, d = 20_000, 2000
     rng = np.random.default_rng(0)
@@ -138,6 +149,12 @@ def test_the_certificate_of_a_sparse_fit_says_what_is_so(dtype):
     g = np.r_[dz @ X.astype(float) + 0.01 * w, dz.sum()]
     assert c.objective == pytest.approx(J, rel=1e-12)
     assert c.raw_gradient == pytest.approx(abs(g).max(), rel=1e-4, abs=1e-13)
+
+
+def test_a_matrix_that_does_not_fit_is_refused_and_says_what_to_do():
+    X = sparse.csr_array(np.eye(4, 12_000))
+    with pytest.raises(ValueError, match=r"12,001 parameters would take 1.2 GB.*method='lbfgs'"):
+        jaxlr.fit(X, [0, 1, 0, 1], l2=1.0).covariance()
 
 
 @pytest.mark.thorough
@@ -400,6 +417,9 @@ def test_rows_in_blocks_add_up_to_all_rows(monkeypatch):
     taken = batch.take_sparse_columns(laid_out, np.array([4, 0, 2, 5]))
     np.testing.assert_array_equal(taken.toarray()[:, :3], X[:, [4, 0, 2]].toarray())
     assert taken.shape == (398, 4)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # which has a way of its own
+    on_device = batch.take_sparse_columns(laid_out, np.array([4, 0, 2, 5]))
+    np.testing.assert_array_equal(on_device.toarray(), taken.toarray())
 
 
 def test_classes_with_l1_are_solved_in_blocks(monkeypatch):

@@ -156,7 +156,7 @@ def fit_many(
         w, b = np.zeros((K, *of_classes, problems[0].objective.d)), np.zeros((K, *of_classes))
         certificates: dict[int, Certificate] = {}
         for objective, models, some_l1 in problems:
-            if some_l1.any():
+            if some_l1.any() and objective.d:
                 check_method(method, has_l1=True)
                 settings = Settings(tol, max_steps, fit_intercept, n_classes)
                 w[models], b[models], found = minimise_each(
@@ -203,7 +203,7 @@ def _starts(init: Params | None, n_classes: int | None) -> int | None:
 def _together(p: int) -> int:
     """Models whose matrices and memory fit into the memory meant for them."""
     matrices = 4 * p * p if choose_method("auto", p) == "newton" else 0
-    return max(1, _BYTES_AT_A_TIME // (8 * (matrices + 30 * p)))
+    return max(1, _BYTES_AT_A_TIME // max(1, 8 * (matrices + 30 * p)))
 
 
 class _Penalties(NamedTuple):

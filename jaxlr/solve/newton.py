@@ -44,7 +44,7 @@ def curved(H: Any) -> Any:
     """
     xp, P = H.__array_namespace__(), H.shape[-1]
     diagonal = xp.linalg.diagonal(H)
-    flat = ~(diagonal > 1e-14 * xp.max(diagonal, axis=-1, keepdims=True))
+    flat = ~(diagonal > 1e-14 * xp.max(diagonal, axis=-1, keepdims=True, initial=0))
     return xp.where(flat[:, :, None] & xp.eye(P, dtype=bool)[None], 1.0, H)
 
 
@@ -85,7 +85,7 @@ class NewtonMatrix:
 
 def _roots(diagonal: np.ndarray) -> np.ndarray:
     """Square roots; 1 where there is nothing but rounding: no curvature, as of constant columns."""
-    resolved = diagonal > 1e-14 * diagonal.max(axis=1, keepdims=True)
+    resolved = diagonal > 1e-14 * diagonal.max(axis=1, keepdims=True, initial=0)
     return np.sqrt(np.where(resolved, diagonal, 1.0))
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from jaxlr import core
 from jaxlr.batch.blocks import rows_of_block, sum_blocks
@@ -66,8 +67,7 @@ def sparse_curvature_sums(models: Models, rows: Rows, *, of: Moment = "loss") ->
         terms = _over_rows(partial(terms_at, of=of), models, X, rows)
 
         def column(j: Array) -> Array:
-            x = product(X.rows, jnp.zeros(d, terms.bend.dtype).at[j].set(1))
-            return times_x(X, terms.bend * x[None])
+            return times_x(X, terms.bend * _column(X, j, d, terms.bend.dtype)[None])
 
         ww = jnp.moveaxis(lax.map(column, jnp.arange(d)), 0, 1)
         wb = times_x(X, terms.bend)
@@ -86,7 +86,8 @@ def sparse_class_curvature(
     """
 
     def sums(X: Block, rows: Rows) -> Curvature:
-        dense = products(X.rows, jnp.eye(len(center), dtype=models.w.dtype)).T
+        d, dtype = models.w.shape[-1], models.w.dtype
+        dense = lax.map(lambda j: _column(X, j, d, dtype), jnp.arange(d)).T
         return curvature_sums(models, rows._replace(X=dense), None, center, scale, of=of)
 
     return sum_over_blocks(sums, rows)
@@ -176,6 +177,11 @@ def total(v: Array) -> Array:
     v = v.astype(jax.dtypes.canonicalize_dtype(np.float64))
     v = jnp.pad(v, [(0, 0), (0, -v.shape[1] % _BLOCK)] + [(0, 0)] * (v.ndim - 2))
     return v.reshape(len(v), -1, _BLOCK, *v.shape[2:]).sum(2).sum(1)
+
+
+def _column(X: Block, j: Array, d: int, dtype: DTypeLike) -> Array:
+    """Column j of d, (m,)."""
+    return product(X.rows, (jnp.arange(d) == j).astype(dtype))
 
 
 def _over_rows(f: Callable[[View, Rows, Array], Any], models: Models, X: Block, rows: Rows) -> Any:
