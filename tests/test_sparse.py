@@ -77,6 +77,19 @@ def test_a_matrix_of_nothing_multiplies_to_nothing(shape):
     assert fit.params.b == pytest.approx(np.log(mean / (1 - mean)), abs=1e-9)
 
 
+def test_matrices_of_about_one_size_lie_alike_and_others_as_they_need():
+    rng = np.random.default_rng(9)
+    X = sparse.random_array((3000, 50), density=0.1, format="csr", rng=rng)
+    some, half = X.copy(), X.copy()
+    some.data[rng.random(X.nnz) < 0.01] = 0
+    half.data[rng.random(X.nnz) < 0.5] = 0
+    for v in (some, half):
+        v.eliminate_zeros()
+    all_of, most, fewer = map(take_sparse, (X, some, half))
+    assert jax.tree.map(np.shape, most) == jax.tree.map(np.shape, all_of)
+    assert fewer.nbytes < 0.8 * all_of.nbytes
+
+
 @pytest.mark.parametrize("penalty", [{"l2": [0.1, 1.0]}, {"l1": [0.1, 1.0]}])
 def test_without_columns_there_is_the_intercept(penalty):
     X, y = sparse.csr_array((4, 0)), np.array([0, 1, 1, 1])
@@ -423,15 +436,17 @@ def test_rows_in_blocks_add_up_to_all_rows(monkeypatch):
 
 
 def test_classes_with_l1_are_solved_in_blocks(monkeypatch):
-    in_blocks(monkeypatch, 210)
+    in_blocks(monkeypatch, 50)
     monkeypatch.setattr("jaxlr.solve.proximal.loss._DENSE", 0)
-    (X, _), y = problem(), np.random.default_rng(5).integers(0, 3, N)
+    rng = np.random.default_rng(5)
+    X, y = sparse.random_array((90, 20), density=0.1, format="csr", rng=rng), rng.integers(0, 3, 90)
     fit = jaxlr.fit(X, y, n_classes=3, l1=0.01, tol=1e-10)
     assert fit, fit.certificate.describe()
+    assert fit._objective.rows.X.blocks == 2
     w, b = fit.params
-    loss, g, _ = softmax(np.c_[X.toarray(), np.ones(N)], y, np.ones(N), np.c_[w, b])
+    loss, g, _ = softmax(np.c_[X.toarray(), np.ones(90)], y, np.ones(90), np.c_[w, b])
     dw, db = g[:, :-1], g[:, -1]
-    assert 0 < np.count_nonzero(w) < 2 * D
+    assert 0 < np.count_nonzero(w) < w.size / 2
     np.testing.assert_allclose(dw[w != 0], -0.01 * np.sign(w[w != 0]), atol=1e-9)
     assert abs(dw).max() <= 0.01 + 1e-9
     np.testing.assert_allclose(db, 0, atol=1e-9)
