@@ -127,9 +127,10 @@ def fit_many(
     -----
     Models of shared rows share each read of X, where products of matrices take the place of
     products with vectors; where X has at most a million numbers, it stays in the cache and is read
-    by one model after the other, and so is a sparse X on a CPU. A model that is done costs nothing more, and one that fails
-    touches no other. Nothing of size (n, K) is made beside what is passed in. Data sets of their
-    own are padded to the next power of two of rows, and solved together where that is the same.
+    by one model after the other, and so is a sparse X on a CPU. A model that is done costs nothing
+    more, and one that fails touches no other. Nothing of size (n, K) is made beside what is passed
+    in. Data sets of their own are padded to the next power of two of rows, and solved together
+    where that is the same.
 
     Examples
     --------
