@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -458,6 +459,7 @@ def test_folds_of_about_one_size_are_compiled_once(monkeypatch):
 def test_sparse_folds_are_compiled_once(monkeypatch, l1_ratio):
     """Their entries differ in number, in each row and column: the first fold's programs do."""
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    monkeypatch.setattr("jaxlr.batch.sparse.sizes._taken", deque())  # those of other tests
     X, y = problem(13, n=403, d=6)
     X = sparse.csr_array(np.where(np.random.default_rng(0).random(X.shape) < 0.5, X, 0))
     folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))

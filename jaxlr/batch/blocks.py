@@ -103,22 +103,6 @@ def _sum_over_blocks(
     def of_block(i: Array) -> Sums:
         return sums(params, rows_of_block(rows, i, block, m, index))
 
-    return sum_blocks(of_block, blocks, part)
-
-
-def rows_of_block(rows: Rows, i: Array, block: int, m: int, index: Array | None = None) -> Rows:
-    """Rows of block i, of m rows in all: the last block begins early, to be of the size of all.
-
-    Compiled code is for one size. Rows that had their turn weigh nothing in it.
-    """
-    start = jnp.minimum(i * block, m - block)
-    new = start + jnp.arange(block, dtype=start.dtype) >= i * block
-    return _weighing(_rows_from(rows, index, start, block), new)
-
-
-def sum_blocks(of_block: Callable[[Array], Sums], blocks: int, part: Part | None = None) -> Sums:
-    """Sum ``of_block(i)`` over the blocks, or those of a part, rounding errors carried along."""
-
     def add_block(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, lost = carry
         part, _ = ravel_pytree(of_block(i))
@@ -130,6 +114,16 @@ def sum_blocks(of_block: Callable[[Array], Sums], blocks: int, part: Part | None
     flat, restored = ravel_pytree(nothing)  # one vector: an operation for each sum costs more
     total, lost = lax.fori_loop(first, stop, add_block, (flat, flat))
     return restored(total + lost)
+
+
+def rows_of_block(rows: Rows, i: Array, block: int, m: int, index: Array | None = None) -> Rows:
+    """Rows of block i, of m rows in all: the last block begins early, to be of the size of all.
+
+    Compiled code is for one size. Rows that had their turn weigh nothing in it.
+    """
+    start = jnp.minimum(i * block, m - block)
+    new = start + jnp.arange(block, dtype=start.dtype) >= i * block
+    return _weighing(_rows_from(rows, index, start, block), new)
 
 
 def _weighing(rows: Rows, which: Array) -> Rows:

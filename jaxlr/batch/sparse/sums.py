@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from jaxlr import core
-from jaxlr.batch.blocks import rows_of_block, sum_blocks
+from jaxlr.batch.blocks import rows_of_block
 from jaxlr.batch.models import Curvature, GradientSums, Models, Moment, Rows, View, curvature_sums
 from jaxlr.batch.models.curvature import CurvatureSums
 from jaxlr.batch.models.gradients import sides_at
@@ -146,16 +146,27 @@ def sparse_probabilities(params: Params, X: SparseX) -> Array:
 
 
 def sum_over_blocks(sums: Callable[[Block, Rows], Any], rows: Rows) -> Any:
-    """Sum ``sums(block of X, its rows)``, which come without X, over the blocks of a sparse X."""
+    """Sum ``sums(block of X, its rows)``, which come without X, over the blocks of a sparse X.
+
+    In float64 where JAX has it; else blocks are too few to lose much.
+    """
     X: Any = rows.X
     others: Any = rows._replace(X=None)  # pyright: ignore[reportArgumentType]
     if X.blocks == 1:
         return sums(X.block(0), others)
 
-    def of_block(i: Array) -> Any:
-        return sums(X.block(i), rows_of_block(others, i, X.block_rows, X.n))
+    wide = jax.dtypes.canonicalize_dtype(np.float64)
 
-    return sum_blocks(of_block, X.blocks)
+    def of_block(i: Array) -> Any:
+        found = sums(X.block(i), rows_of_block(others, i, X.block_rows, X.n))
+        return jax.tree.map(lambda v: v.astype(wide), found)
+
+    def add_block(i: Array, total: Any) -> Any:
+        return jax.tree.map(jnp.add, total, of_block(i))
+
+    first = jnp.int32(0)
+    nothing = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(of_block, first))
+    return lax.fori_loop(first, jnp.int32(X.blocks), add_block, nothing)
 
 
 def predictors(w: Array, b: Array, X: Block) -> Array:
