@@ -12,9 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from estimators import problem, same
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import sparse, special
+from scipy import sparse
 from sklearn import config_context, linear_model
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -79,67 +77,6 @@ def test_lasso_on_the_device(monkeypatch):
     ours = LogisticRegression(**options).fit(X, y)
     assert ours.certificate_.method == "proximal newton"
     same(ours, linear_model.LogisticRegression(**options, **SAGA).fit(X, y))
-
-
-def check_random(seed, n, d, K, C):
-    X, y = problem(seed, n, d, K)
-    check_conditions(seed, n, d, K, C, ratio=0.0)
-    try:
-        theirs = linear_model.LogisticRegression(C=C, **TIGHT).fit(X, y)
-    except ConvergenceWarning:  # it gave up before it was there
-        return
-    same(LogisticRegression(C=C).fit(X, y), theirs)
-
-
-RANDOM = {
-    "seed": st.integers(0, 2**32 - 1),
-    "n": st.integers(10, 80),
-    "d": st.integers(1, 6),
-    "K": st.integers(2, 4),
-    "C": st.floats(1e-3, 1e3),
-}
-
-
-def check_conditions(seed, n, d, K, C, ratio):
-    """The conditions of an optimum with l1, by NumPy, for a problem as scikit-learn states it."""
-    X, y = problem(seed, n, d, K)
-    s = np.random.default_rng(seed).uniform(0.1, 2, n)
-    ours = LogisticRegression(C=C, l1_ratio=ratio).fit(X, y, s)
-    w, b = ours.coef_, ours.intercept_
-    z = X @ w.T + b
-    a = special.softmax(np.column_stack([0 * z, z]) if K == 2 else z, axis=1)
-    dz = ((a - np.eye(K)[y]) * (C * s)[:, None])[:, K == 2 :]
-    dw = dz.T @ X + (1 - ratio) * w
-    slack = 1e-7 * C * s.sum()
-    np.testing.assert_allclose(dw[w != 0], -ratio * np.sign(w[w != 0]), atol=slack)
-    assert (abs(dw[w == 0]) <= ratio + slack).all()
-    assert abs(dz.sum(axis=0)).max() <= slack
-
-
-@given(**RANDOM, ratio=st.floats(0.01, 1.0))
-@settings(max_examples=4, deadline=None)
-def test_random_problems_with_l1(seed, n, d, K, C, ratio):
-    check_conditions(seed, n, d, K, C, ratio)
-
-
-@pytest.mark.thorough
-@given(**RANDOM, ratio=st.floats(0.01, 1.0))
-@settings(max_examples=500, deadline=None)
-def test_many_random_problems_with_l1(seed, n, d, K, C, ratio):
-    check_conditions(seed, n, d, K, C, ratio)
-
-
-@given(**RANDOM)
-@settings(max_examples=15, deadline=None)
-def test_random_problems(seed, n, d, K, C):
-    check_random(seed, n, d, K, C)
-
-
-@pytest.mark.thorough
-@given(**RANDOM)
-@settings(max_examples=500, deadline=None)
-def test_many_random_problems(seed, n, d, K, C):
-    check_random(seed, n, d, K, C)
 
 
 @pytest.mark.parametrize(

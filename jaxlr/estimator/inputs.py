@@ -56,6 +56,10 @@ class Labelled(NamedTuple):
         weight = np.bincount(self.codes[numbers], self.weights[numbers], len(self.classes))
         return self.classes[weight == 0].tolist()
 
+    def dense(self) -> "Labelled":
+        """Write out a sparse X."""
+        return self if isinstance(self.X, np.ndarray) else self._replace(X=self.X.toarray())
+
     def part(self, numbers: Any) -> "Labelled":
         """Take some of the rows, by their numbers or a mask; the classes stay those of all."""
         s = None if self.s is None else self.s[numbers]

@@ -11,6 +11,7 @@ from jaxlr.estimator.penalty import Penalty
 from jaxlr.solve import (
     Certificate,
     FitStatus,
+    HostFit,
     fit,
     fit_on_host,
     fit_rows_on_host,
@@ -64,8 +65,12 @@ def solve(
     K = len(rows.classes)
     if init is not None and K == 2:
         init = Params(init.w[0], init.b[0])
-    found = _on_host(rows, penalty, settings, init)
-    (w, b), certificate = found or _by_rows(rows, penalty, settings, init)
+    how = penalty, settings, init
+    if is_small(rows, penalty):  # where the way is not plain, a Newton matrix tells why
+        found = _on_host(rows, *how) or _by_rows(rows.dense(), *how)
+    else:
+        found = _by_rows(rows, *how)
+    (w, b), certificate = found
     return Solved(np.atleast_2d(w), np.atleast_1d(b), judge(certificate, settings.tol))
 
 
@@ -76,9 +81,7 @@ def is_small(rows: Labelled, penalty: Penalty) -> bool:
 
 def _on_host(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
-) -> tuple[Params, Certificate] | None:
-    if not is_small(rows, penalty):
-        return None
+) -> HostFit | None:
     return fit_on_host(
         rows.X,
         rows.codes,
