@@ -22,9 +22,10 @@ def advise(certificate: Certificate, estimator: Any, lacking: Sequence[Any] = ()
             f"the fit failed: the objective is not finite ({certificate.objective}). No row weighs "
             "anything, or features are too large: scale them (StandardScaler)"
         )
+    about = "at most" if certificate.has_l1 else "about"
     found = (
         f"largest gradient entry {certificate.raw_gradient:.1e} ({certificate.gradient:.1e} per "
-        f"standard deviation of a feature), where tol={estimator.tol:g}, about "
+        f"standard deviation of a feature), where tol={estimator.tol:g}, {about} "
         f"{certificate.gap:.1e} nats above the optimum, after {certificate.steps} iterations"
     )
     if certificate.stuck:
