@@ -97,7 +97,8 @@ def _by_rows(
 ) -> tuple[Params, Certificate]:
     l1, l2 = penalty.factors(rows.total)
     y, more = labels(rows)
-    if l1 or not suits_host_rows(*rows.shape, more.get("n_classes")):
+    dense = isinstance(rows.X, np.ndarray)
+    if l1 or not (dense and suits_host_rows(rows.X, more.get("n_classes"))):
         rows = rounded_up(rows)
         y, _ = labels(rows)
     more |= {"l1": l1} if l1 else {}
