@@ -3,6 +3,7 @@
 from itertools import product
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import published
 import pytest
@@ -17,6 +18,12 @@ def problem(n=5000, d=6, seed=0, dtype=np.float64):
     X = rng.standard_normal((n, d)).astype(dtype)
     y = (rng.random(n) < 1 / (1 + np.exp(-X @ rng.standard_normal(d) + 0.3))).astype(float)
     return X, y
+
+
+def on_device(X, dtype=None):
+    """Rows of which NumPy does not take the products, as it does of few rows that are its own."""
+    with jax.enable_x64(True):
+        return jnp.asarray(X, dtype)
 
 
 def in_order(params, intercept):
@@ -86,7 +93,19 @@ def test_it_is_where_scikit_learn_arrives(l2, intercept):
 def test_the_certificate_says_what_is_so(n, d, method, dtype):
     X, y = problem(n, d, dtype=dtype)
     tol = 1e-6 if dtype == np.float32 else 1e-10
-    fit = jaxlr.fit(X, y, l2=0.01, tol=tol, method=method)
+    assert_certified(X, jaxlr.fit(on_device(X), y, l2=0.01, tol=tol, method=method), y, method, tol)
+
+
+@pytest.mark.parametrize("method", ["newton", "lbfgs"])
+@pytest.mark.parametrize(("n", "d", "dtype"), [(300, 3, np.float64), (200_000, 6, np.float32)])
+def test_so_does_that_of_rows_on_the_host(n, d, method, dtype):
+    X, y = problem(n, d, dtype=dtype)
+    tol = 1e-6 if dtype == np.float32 else 1e-10
+    assert_certified(X, jaxlr.fit(X, y, l2=0.01, tol=tol, method=method), y, method, tol)
+
+
+def assert_certified(X, fit, y, method, tol):
+    n, d = X.shape
     c = fit.certificate
     assert fit, c.describe()
     assert c.method == method
@@ -111,16 +130,29 @@ def test_the_certificate_says_what_is_so(n, d, method, dtype):
 def test_samples_spare_reads_of_all_rows():
     X, y = problem(n=200_000, dtype=np.float32)
     for order in (np.arange(len(y)), np.argsort(y, kind="stable")):
-        c = jaxlr.fit(X[order], y[order]).certificate
+        c = jaxlr.fit(on_device(X[order]), y[order]).certificate
         assert c.status is FitStatus.CONVERGED
         assert c.reads <= 6
 
 
 def test_same_input_same_bits():
     X, y = problem(n=60_000, dtype=np.float32)
-    one, two = jaxlr.fit(X, y), jaxlr.fit(X, y)
-    assert one.params.w.tobytes() == two.params.w.tobytes()
-    assert one.certificate.gradient == two.certificate.gradient
+    for rows in (X, on_device(X)):
+        one, two = jaxlr.fit(rows, y), jaxlr.fit(rows, y)
+        assert one.params.w.tobytes() == two.params.w.tobytes()
+        assert one.certificate.gradient == two.certificate.gradient
+
+
+def test_rows_on_the_host_compile_nothing_for_their_shape():
+    def seconds(n, d, **settings):
+        X, y = problem(n, d)
+        fit = jaxlr.fit(X, y, sample_weight=np.ones(n), offset=np.zeros(n), **settings)
+        assert fit, fit.certificate.describe()
+        return fit.certificate.compile_seconds
+
+    for first in ((40, 2), (9000, 2)):  # pieces of two sizes
+        seconds(*first)
+    assert [seconds(201, 3), seconds(302, 5, l2=0.1), seconds(9001, 7, method="lbfgs")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("n", "dtype"), [(5000, np.float64), (60_000, np.float32)])

@@ -1,6 +1,7 @@
 """Newton's method on the host, for small data: against `fit`, and where it gives way to it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from estimators import problem
@@ -9,7 +10,7 @@ from scipy import sparse, special
 import jaxlr
 from jaxlr import batch
 from jaxlr.core import Params
-from jaxlr.solve import fit_on_host, fit_rows_on_host, suits_host
+from jaxlr.solve import fit_on_host, suits_host
 
 
 @pytest.mark.parametrize("n", [3, 1024, 2500])
@@ -141,13 +142,39 @@ def many():
     return X, X[:, 0] - 3 + 2 * rng.logistic(size=len(X)) > 0, rng.uniform(0, 2, len(X))
 
 
+@pytest.mark.parametrize("K", [None, 3])
+def test_few_rows_have_the_certificate_of_the_compiled_way(K):
+    X, y = problem(37, K=K or 2)
+    s = np.random.default_rng(1).uniform(0, 2, len(y))
+    offset = None if K else np.random.default_rng(2).normal(size=len(y))
+    with jax.enable_x64(True):
+        on_device = jnp.asarray(X)
+    options = {"sample_weight": s, "offset": offset, "n_classes": K, "l2": 0.01, "tol": 1e-8}
+    found, expected = (jaxlr.fit(rows, y, **options) for rows in (X, on_device))
+    np.testing.assert_allclose(found.params.w, expected.params.w, rtol=1e-10, atol=1e-12)
+    assert found.certificate.steps == expected.certificate.steps
+    assert found.certificate.gap == pytest.approx(expected.certificate.gap, rel=1e-3)
+    np.testing.assert_allclose(found.history.objective, expected.history.objective, rtol=1e-12)
+    for kind in ("hessian", "sandwich"):
+        np.testing.assert_allclose(found.covariance(kind), expected.covariance(kind), rtol=1e-8)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_labels_that_some_rows_give_away_are_found_on_the_host(K):
+    X, y = problem(38, K=K)
+    X[:, 0] = y == 0  # which tells class 0 from all others
+    fit = jaxlr.fit(X, y, n_classes=K)
+    assert fit.certificate.status is jaxlr.FitStatus.SEPARATED
+    assert 0 in fit.certificate.runaway
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 @pytest.mark.parametrize("intercept", [True, False])
 def test_rows_on_the_host_are_solved_like_any(many, kind, intercept):
     X, y, s = many
     X = X.astype(kind)
     options = {"l2": 1e-3, "sample_weight": s, "fit_intercept": intercept, "tol": 1e-9}
-    found = fit_rows_on_host(X, y, **options)
+    found = jaxlr.fit(X, y, **options)
     assert found.certificate.converged
     assert found.certificate.steps < 30
     # The gradient at the parameters that were found, by NumPy.
@@ -161,7 +188,9 @@ def test_rows_on_the_host_are_solved_like_any(many, kind, intercept):
 @pytest.mark.thorough
 def test_rows_on_the_host_have_the_same_certificate(many):
     X, y, _ = many
-    found, expected = fit_rows_on_host(X, y, l2=1e-3), jaxlr.fit(X, y, l2=1e-3)
+    with jax.enable_x64(True):
+        on_device = jnp.asarray(X)
+    found, expected = jaxlr.fit(X, y, l2=1e-3), jaxlr.fit(on_device, y, l2=1e-3)
     np.testing.assert_allclose(found.params.w, expected.params.w, rtol=1e-10)
     assert found.certificate.reads == expected.certificate.reads
     assert found.certificate.gap == pytest.approx(expected.certificate.gap, rel=1e-3)
@@ -173,8 +202,8 @@ def test_rare_columns_and_separation_on_the_host(many):
     X = X.copy()
     X[:, 0] = np.arange(len(X)) % 20_000 == 0  # 3 rows, of one label
     y = y | (X[:, 0] == 1)
-    held = fit_rows_on_host(X, y, l2=1e-3)
+    held = jaxlr.fit(X, y, l2=1e-3)
     assert held.certificate.converged
-    free = fit_rows_on_host(X, y)
+    free = jaxlr.fit(X, y)
     assert free.certificate.status is jaxlr.FitStatus.SEPARATED
     assert free.certificate.runaway == (0,)

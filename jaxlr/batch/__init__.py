@@ -46,7 +46,12 @@ from jaxlr.batch.objective import (
     scores_of_rows,
     sums_of_rows,
 )
-from jaxlr.batch.predictors import PredictorTerms, terms_on_host
+from jaxlr.batch.predictors import (
+    PredictorTerms,
+    sides_on_host,
+    terms_on_host,
+    weighted_terms_on_host,
+)
 from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, take_sparse_columns
 from jaxlr.batch.sparse.sums import (
     sparse_curvature_sums,
@@ -105,6 +110,7 @@ __all__ = [
     "scores_of_rows",
     "side_sums",
     "side_sums_apart",
+    "sides_on_host",
     "sparse_curvature_sums",
     "sparse_diagonal_sums",
     "sparse_gradient_sums",
@@ -114,4 +120,5 @@ __all__ = [
     "take_columns",
     "take_sparse_columns",
     "terms_on_host",
+    "weighted_terms_on_host",
 ]

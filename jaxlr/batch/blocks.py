@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
 from jaxlr import shard
@@ -105,15 +106,17 @@ def _sum_over_blocks(
         new = start + jnp.arange(block, dtype=start.dtype) >= i * block
         return sums(params, _weighing(_rows_from(rows, index, start, block), new))
 
-    def add_block(i: Array, carry: tuple[Sums, Sums]) -> tuple[Sums, Sums]:
+    def add_block(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, lost = carry
-        part = of_block(i)
-        longer = jax.tree.map(jnp.add, total, part)
-        return longer, jax.tree.map(_add_lost, lost, total, part, longer)
+        part, _ = ravel_pytree(of_block(i))
+        longer = total + part
+        return longer, _add_lost(lost, total, part, longer)
 
     first, stop = (jnp.asarray(i, jnp.int32) for i in (part or _WHOLE).span(blocks))
     nothing = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(of_block, first))
-    return jax.tree.map(jnp.add, *lax.fori_loop(first, stop, add_block, (nothing, nothing)))
+    flat, restored = ravel_pytree(nothing)  # one vector: an operation for each sum costs more
+    total, lost = lax.fori_loop(first, stop, add_block, (flat, flat))
+    return restored(total + lost)
 
 
 def _weighing(rows: Rows, which: Array) -> Rows:

@@ -25,6 +25,7 @@ WEIGHTS = "weights must be finite and at least 0"
 FEATURES = "features must be finite: impute or drop them"
 # Sums of larger weights overflow in float32, and products with smaller ones underflow.
 _LARGEST_WEIGHT = 1e20
+_FEW = 1_000_000  # numbers that NumPy has seen before JAX has compiled a look at so many
 
 
 def check_rows(
@@ -129,7 +130,7 @@ def check_features(
     if d is not None and rows.shape[1] != d:
         raise ValueError(f"X has {rows.shape[1]} features (columns), but w has {d}")
     if finite:
-        _check_values("X", rows, given, jnp.isfinite, FEATURES)
+        _check_values("X", rows, given, _is_finite, FEATURES)
     return rows
 
 
@@ -160,7 +161,7 @@ def _check_column(
     """One real number for each row of X, each of them ``ok``."""
     given = _numbers(name, given, rule.partition(" ")[0])
     with np.errstate(over="ignore"):
-        v = jnp.asarray(given)
+        v = shard.copied(given)
     if v.shape == (len(X), 1):
         raise ValueError(
             f"{name} has shape {v.shape}, a column: it would spread to ({len(X)}, {len(X)}) "
@@ -179,7 +180,8 @@ def _check_values(
     if v.dtype == bool or not _is_known(v):
         return
     with jax.ensure_compile_time_eval():  # also where other arguments are being traced
-        if _all(v, ok):
+        few: Any = np.asarray(v) if v.size <= _FEW and not shard.is_elsewhere(v) else None
+        if _all(v, ok) if few is None else ok(few).all():
             return
     index = first_false(shard.on_host(ok(v)))
     given, taken = shard.on_host(given), shard.on_host(v)
@@ -217,6 +219,10 @@ def check_largest(sample_weight: ArrayLike) -> None:
             )
 
 
+def _is_finite(v: Any) -> Any:
+    return np.isfinite(v) if isinstance(v, np.ndarray) else jnp.isfinite(v)
+
+
 def _is_label(y: Array) -> Array:
     return (y >= 0) & (y <= 1)
 
@@ -228,14 +234,14 @@ def _is_whole(total: Array) -> Array:
 @cache  # the same function for the same K, for `_all` is compiled for each
 def _is_class(K: int) -> Callable[[Array], Array]:
     def is_class(y: Array) -> Array:
-        whole = y == jnp.floor(y) if jnp.issubdtype(y.dtype, jnp.floating) else True
+        whole = y % 1 == 0 if jnp.issubdtype(y.dtype, jnp.floating) else True
         return (y >= 0) & (y < K) & whole
 
     return is_class
 
 
 def _is_weight(s: Array) -> Array:
-    return (s >= 0) & jnp.isfinite(s)
+    return (s >= 0) & _is_finite(s)
 
 
 def _is_complex(v: Array | np.ndarray) -> bool:

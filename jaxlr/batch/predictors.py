@@ -4,13 +4,17 @@ Nothing here depends on the number of features, and little on that of rows: they
 in pieces of one size, so that one compiled function serves every data set.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
 
 from jaxlr import core
+from jaxlr.batch.models.gradients import sides_at
+from jaxlr.batch.models.rows import Moment, Rows, Terms, View, terms_at
 
 PIECE = 1024  # rows; more cost a small data set more than its calls do
 
@@ -43,12 +47,43 @@ def terms_on_host(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> Predic
     >>> print(terms_on_host(np.zeros(1, np.float32), np.ones(1, np.float32)).dz)
     [-0.5]
     """
-    n = len(z)
-    starts = range(0, n, piece)
-    found = [_terms(_fill(z[i : i + piece], piece), _fill(y[i : i + piece], piece)) for i in starts]
+    return PredictorTerms(*_by_pieces(_terms, piece, z, y))
+
+
+def weighted_terms_on_host(
+    z: np.ndarray, y: np.ndarray, s: np.ndarray, *, of: Moment = "loss", piece: int = PIECE
+) -> Terms:
+    """Find what n rows of weights s (n,) add to the sums of one model, in the type of z.
+
+    Everything else is as in `terms_on_host`; with ``of="slope"``, ``bend`` is of dz^2.
+
+    Examples
+    --------
+    >>> one, two = np.ones(1, np.float32), np.full(1, 2, np.float32)
+    >>> print(weighted_terms_on_host(0 * one, one, two).dz)
+    [-1.]
+    """
+    found: Any = _by_pieces(partial(_weighted_terms, of=of), piece, z, y, s)
+    return Terms(*found)
+
+
+def sides_on_host(
+    z: np.ndarray, y: np.ndarray, s: np.ndarray, *, piece: int = PIECE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n,) of rows that z takes to their label's side and away: `batch.side_sums`."""
+    along, away = _by_pieces(_sides, piece, z, y, s)
+    return along, away
+
+
+def _by_pieces(f: Callable[..., Any], piece: int, *arrays: np.ndarray) -> list[np.ndarray]:
+    """``f`` of n rows, so many at a time."""
+    n = len(arrays[0])
+    found = [
+        f(*(_fill(v[i : i + piece], piece) for v in arrays)) for i in range(0, max(1, n), piece)
+    ]
     if len(found) == 1:
-        return PredictorTerms(*(np.asarray(v)[:n] for v in found[0]))
-    return PredictorTerms(*(np.concatenate(v)[:n] for v in zip(*found, strict=True)))
+        return [np.asarray(v)[:n] for v in found[0]]
+    return [np.concatenate(v)[:n] for v in zip(*found, strict=True)]
 
 
 def _fill(v: np.ndarray, size: int) -> np.ndarray:
@@ -67,3 +102,18 @@ def _terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
         return L, core.slope(cache), core.curvature(cache)
 
     return jax.vmap(of_row)(z, y)
+
+
+@partial(jax.jit, static_argnames="of")
+def _weighted_terms(z: Array, y: Array, s: Array, of: Moment) -> Terms:
+    return jax.vmap(lambda z, row: terms_at(View(), row, z, of))(z, _rows(y, s))
+
+
+@jax.jit
+def _sides(z: Array, y: Array, s: Array) -> tuple[Array, Array]:
+    return jax.vmap(lambda z, row: sides_at(View(), row, z))(z, _rows(y, s))
+
+
+def _rows(y: Array, s: Array) -> Rows:
+    no_features: Any = None
+    return Rows(no_features, y, s)

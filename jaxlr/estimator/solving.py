@@ -14,7 +14,6 @@ from jaxlr.solve import (
     HostFit,
     fit,
     fit_on_host,
-    fit_rows_on_host,
     suits_host,
     suits_host_rows,
 )
@@ -100,14 +99,15 @@ def _by_rows(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
 ) -> tuple[Params, Certificate]:
     l1, l2 = penalty.factors(rows.total)
-    binary = len(rows.classes) == 2 and not l1 and isinstance(rows.X, np.ndarray)
-    on_host = binary and suits_host_rows(*rows.shape)
-    solver, rows = (fit_rows_on_host, rows) if on_host else (fit, rounded_up(rows))
     y, more = labels(rows)
+    dense = isinstance(rows.X, np.ndarray)
+    if l1 or not (dense and suits_host_rows(rows.X, more.get("n_classes"))):
+        rows = rounded_up(rows)
+        y, _ = labels(rows)
     more |= {"l1": l1} if l1 else {}
 
     def attempt(goal: float, init: Params | None) -> Found:
-        found = solver(
+        found = fit(
             rows.X,
             y,
             l2=l2,

@@ -16,7 +16,7 @@ from jaxlr.shard.hosts import (
     join,
     start_hosts,
 )
-from jaxlr.shard.memory import aligned_empty, host_device, put
+from jaxlr.shard.memory import aligned_empty, copied, host_device, put
 from jaxlr.shard.mesh import mesh_of, split_rows, sum_over_devices
 from jaxlr.shard.prefetch import prefetch
 from jaxlr.shard.threads import cores, in_threads
@@ -27,6 +27,7 @@ __all__ = [
     "HostsError",
     "add_up",
     "aligned_empty",
+    "copied",
     "cores",
     "devices_of_hosts",
     "from_first",

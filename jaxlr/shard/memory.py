@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import DTypeLike
 
 from jaxlr.shard.threads import cores, in_threads
@@ -44,6 +45,17 @@ def put(v: np.ndarray) -> Array:
         in_threads([partial(np.copyto, *piece) for piece in pieces])
         v = copy
     return jax.device_put(v)
+
+
+def copied(v: ArrayLike) -> Array:
+    """Array of JAX as it is, and a copy of any other: ``jnp.asarray`` compiles one for each shape.
+
+    Examples
+    --------
+    >>> print(copied([0.5, 1]))
+    [0.5 1. ]
+    """
+    return v if isinstance(v, Array) else jax.device_put(np.asarray(v), may_alias=False)
 
 
 @cache

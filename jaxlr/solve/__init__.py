@@ -1,7 +1,7 @@
 """To the optimum, with a certificate."""
 
 from jaxlr.solve.fit import fit
-from jaxlr.solve.host import HostFit, fit_on_host, fit_rows_on_host, suits_host, suits_host_rows
+from jaxlr.solve.host import HostFit, fit_on_host, suits_host, suits_host_rows
 from jaxlr.solve.many import Fits, fit_many
 from jaxlr.solve.proximal import Path, path
 from jaxlr.solve.resampling import Bootstrap, bootstrap
@@ -30,7 +30,6 @@ __all__ = [
     "fit",
     "fit_many",
     "fit_on_host",
-    "fit_rows_on_host",
     "fit_stream",
     "path",
     "suits_host",

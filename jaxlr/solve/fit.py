@@ -7,10 +7,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
-from jaxlr.batch import SparseX, View
+from jaxlr.batch import Rows, SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.host import HostObjective, suits_host_rows
 from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
@@ -102,6 +103,10 @@ def fit(
     With l1, proximal Newton steps on the columns that have a coefficient or are likely to get one,
     until the conditions of optimality hold on all columns (`jaxlr/solve/proximal/`).
 
+    X of NumPy, up to 20 million numbers (5 million in float32), is read by NumPy's products where
+    JAX runs on a CPU: nothing is compiled for its shape. X of JAX is read where it lies, by sums
+    that are compiled, which pays where many fits are of one shape.
+
     Where its memory allows, X is not copied, and what a `Fit` computes later (standard errors)
     reads it again: leave X as it is until then.
 
@@ -126,11 +131,21 @@ def fit(
         if some_l1 > 0 and rows.X.shape[1]:
             settings = Settings(tol, max_steps, fit_intercept, n_classes)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
+        over = _kind_of(X, rows, n_classes)
+        if over is HostObjective:
+            rows = jax.tree.map(np.asarray, rows)
         scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)
         mesh, penalty = shard.mesh_of(rows.X), np.array([some_l2])
-        over = SparseObjective if isinstance(rows.X, SparseX) else Objective
         objective = over(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)
+
+
+def _kind_of(X: Any, rows: Rows, n_classes: int | None) -> type[Objective]:
+    """Where the rows X are summed, of which ``rows`` were made: NumPy has them where X came so."""
+    if isinstance(rows.X, SparseX):
+        return SparseObjective
+    on_host = not isinstance(X, jax.Array) and suits_host_rows(rows.X, n_classes)
+    return HostObjective if on_host else Objective
 
 
 def minimise(

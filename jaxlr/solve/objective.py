@@ -65,6 +65,7 @@ class Objective:
 
     apart = False  # each model has rows of its own
     sampled = True  # samples of the rows may be looked at first
+    compiled = True  # small problems may be taken all the way by one compiled program
     renewals: tuple[int, ...] = ()  # steps after which L-BFGS takes a diagonal anew
 
     def __init__(

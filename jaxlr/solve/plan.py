@@ -60,7 +60,7 @@ def solve(
 
     if objective.size <= SMALL:
         newton = method == "newton" and objective.n * p * p <= _CHEAP
-        if newton and objective.mesh is None:
+        if newton and objective.compiled and objective.mesh is None:
             reads = objective.reads
             state.arrive(objective.newton(u, tol, max_steps), tol, reads)
         stage(n, [n], tol, wide=True, newton=newton)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
@@ -60,7 +59,7 @@ def take_rows(
     if offset is not None and n_classes is not None:
         raise ValueError("offset is for two classes: added to all of K alike it changes nothing")
     if offset is not None:
-        offset = jnp.asarray(offset)
+        offset = shard.copied(offset)
         if offset.shape != (len(X),):
             raise ValueError(f"offset has shape {offset.shape}, but X has {len(X)} rows")
         if not np.isfinite(offset).all():

@@ -1,154 +1,152 @@
-"""The objective of one model on rows in the host's memory, read block by block."""
+"""The objective of one model on rows in the host's memory: NumPy's products, block by block.
 
-from collections.abc import Iterator
+What is compiled is `core` from the linear predictors on, for so many rows at a time: once for all
+data sets, where the products of JAX are compiled for each shape of X.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxlr import batch, shard
-from jaxlr.batch import Curvature, GradientSums, Moment, PredictorTerms, Rows, View
-from jaxlr.core import Params
-from jaxlr.solve.clock import Clock
-from jaxlr.solve.fit import minimise
-from jaxlr.solve.measure import measure
-from jaxlr.solve.objective import Objective, Sample
-from jaxlr.solve.plan import SMALL
+from jaxlr import batch
+from jaxlr.batch import Curvature, GradientSums, Moment
+from jaxlr.solve.host.newton import suits_host
+from jaxlr.solve.objective import ALL, Objective, Sample
 from jaxlr.solve.products import gram, times
-from jaxlr.solve.result import Fit
-from jaxlr.solve.rows import take_penalties
+from jaxlr.solve.values import Values
 
-_NUMBERS = 2e7  # in X: from there on reading takes longer than compiling
+# Numbers in X from which on reading takes longer than compiling; JAX reads float32 twice as fast.
+_NUMBERS, _NUMBERS_NARROW = 2e7, 5e6
 _WIDEST = 1000  # columns up to which a product of NumPy is no slower than one of JAX
-_BLOCK = 1 << 13  # rows; a block of some features stays in the cache between its two products
+_PIECES = 1 << 10, 1 << 13  # rows; a block of some features stays in the cache between products
 
 
 class _Block(NamedTuple):
-    """Some rows: X (m, d), weights s, labels y and linear predictors z (m,), and their terms."""
+    """Some rows: X (m, d), labels y and weights s (m,), predictors z (m,) or (m, C) of classes."""
 
     X: np.ndarray
-    s: np.ndarray
     y: np.ndarray
+    s: np.ndarray
     z: np.ndarray
-    terms: PredictorTerms
 
 
 class HostObjective(Objective):
-    """`Objective` of one model of two classes, whose rows are NumPy arrays."""
+    """`Objective` of one model whose rows are NumPy arrays."""
+
+    compiled = False
+
+    def values_and_curvature(self, u: np.ndarray, lanes: np.ndarray) -> tuple[Values, np.ndarray]:
+        """Values and Hessian at u (1, p), in one read."""
+
+        def both(block: _Block) -> tuple[GradientSums, Curvature]:
+            terms = self._terms(block, "loss")
+            return _gradient_of(terms, block), self._curvature_of(terms, block)
+
+        total, bend = self._sum(both, u, ALL, np.float64)
+        self._count(1)
+        return self._penalized(total, u, lanes), self._with_penalty(bend, lanes)
 
     def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
-        return _add_up(map(_gradient_sums, self._blocks(u, sample, dtype)))
+        def sums(block: _Block) -> GradientSums:
+            return _gradient_of(self._terms(block, "loss"), block)
+
+        return self._sum(sums, u, sample, dtype)
 
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
     ) -> Any:
-        if of != "loss":
-            return self._on_device()._curvature(u, lanes, sample, dtype, of)
-        center, scale = (v[0].astype(dtype) for v in self.scaling[:2])
-        blocks = self._blocks(u, sample, dtype)
-        return _add_up(_curvature_sums(block, center, scale) for block in blocks)
+        def sums(block: _Block) -> Curvature:
+            return self._curvature_of(self._terms(block, of), block)
 
-    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._on_device()._side_sums(v, lanes)
+        return self._sum(sums, u, sample, dtype)
 
-    def _on_device(self) -> Objective:
-        """Make the same objective of rows on the device, for what is seldom asked."""
-        X, y, s, *_ = self.rows
-        arrays: Any = (X, np.asarray(y, self.narrow), s)
-        placed: Any = [None if v is None else shard.put(v) for v in arrays]
-        rows = Rows(*placed)
-        return Objective(rows, self.view, self.scaling, self.l2, None, typical=self.typical)
+    def _side_sums(self, v: np.ndarray, lanes: np.ndarray) -> Any:
+        def sums(block: _Block) -> tuple[np.ndarray, ...]:
+            sides = batch.sides_on_host(block.z, block.y, block.s, piece=self._piece)
+            return tuple(side.sum() for side in sides)
 
-    def _blocks(self, u: np.ndarray, sample: Sample, dtype: type) -> Iterator[_Block]:
+        return self._sum(sums, v, ALL, np.float64, offset=False)
+
+    @property
+    def _piece(self) -> int:
+        """Rows at a time: few where there are few, or many numbers for each."""
+        few, many = _PIECES
+        return few if self.n <= few or self.scaling.n_classes else many
+
+    def _sum(
+        self,
+        sums: Callable[[_Block], Any],
+        u: np.ndarray,
+        sample: Sample,
+        dtype: type,
+        *,
+        offset: bool = True,
+    ) -> Any:
+        """Sum over the rows of a sample, in float64, with the axis of models, of which is one."""
+        blocks = self._blocks(u, sample, dtype, offset=offset)
+        found = reduce(partial(jax.tree.map, np.add), map(sums, blocks))
+        return jax.tree.map(lambda v: np.asarray(v, np.float64)[None], found)
+
+    def _blocks(
+        self, u: np.ndarray, sample: Sample, dtype: type, *, offset: bool
+    ) -> Iterator[_Block]:
         rows: Any = self.rows
-        w, b = self.scaling.to_raw(u)
-        w, b = w[0].astype(dtype), b[0].astype(dtype)
+        w, b = (v[0].astype(dtype) for v in self.scaling.to_raw(u))
+        of_class = np.int32 if self.scaling.n_classes else dtype
         numbers = None if sample.numbers is None else np.asarray(sample.numbers)
-        for i in range(0, self.n if numbers is None else len(numbers), _BLOCK):
-            here = slice(i, i + _BLOCK) if numbers is None else numbers[i : i + _BLOCK]
-            X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(dtype)
+        for i in range(0, self.n if numbers is None else len(numbers), self._piece):
+            here = slice(i, i + self._piece) if numbers is None else numbers[i : i + self._piece]
+            X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(of_class)
             s = np.ones(len(X), dtype) if rows.s is None else rows.s[here].astype(dtype)
-            z = (times(X, w) if dtype == np.float64 else X @ w) + b
-            yield _Block(X, s, y, z, batch.terms_on_host(z, y, piece=_BLOCK))
+            z = (times(X, w.T) if dtype == np.float64 else X @ w.T) + b
+            if offset and rows.offset is not None:
+                z = z + rows.offset[here].astype(dtype)
+            yield _Block(X, y, s, z)
+
+    def _terms(self, block: _Block, of: Moment) -> Any:
+        return batch.weighted_terms_on_host(block.z, block.y, block.s, of=of, piece=self._piece)
+
+    def _curvature_of(self, terms: Any, block: _Block) -> Curvature:
+        center, scale = (v[0].astype(block.X.dtype) for v in self.scaling[:2])
+        A = np.column_stack([(block.X - center) / scale, np.ones(len(block.X), block.X.dtype)])
+        if terms.bend.ndim == 1:
+            return _host_sums(Curvature, terms.s.sum(), gram(A * terms.bend[:, None], A))
+        C, p = terms.bend.shape[1], A.shape[1]
+        H = np.empty((C, p, C, p))
+        for j in range(C):
+            for k in range(j + 1):
+                H[j, :, k] = H[k, :, j] = gram(A * terms.bend[:, j, k, None], A)
+        return _host_sums(Curvature, terms.s.sum(), H.reshape(C * p, C * p))
 
 
-def _gradient_sums(block: _Block) -> GradientSums:
-    X, s, y, z, (L, dz, _) = block
-    decided = np.where(z > 0, y == 1, (z < 0) & (y == 0))
-    dz = s * dz
-    sums = s.sum(), s @ L, s @ y, s @ (1 - y), s @ ~decided, dz @ X, dz.sum()
-    return _stacked(GradientSums, sums)
+def _gradient_of(terms: Any, block: _Block) -> GradientSums:
+    s, L, ones, zeros, undecided, dz, _ = terms
+    scalars = (v.sum(axis=0) for v in (s, L, ones, zeros, undecided))
+    return _host_sums(GradientSums, *scalars, dz.T @ block.X, dz.sum(axis=0))
 
 
-def _curvature_sums(block: _Block, center: np.ndarray, scale: np.ndarray) -> Curvature:
-    X, s, _, _, (_, _, d2z) = block
-    x = np.column_stack([(X - center) / scale, np.ones(len(X), X.dtype)])
-    return _stacked(Curvature, (s.sum(), gram(x * (s * d2z)[:, None], x)))
+def _host_sums(kind: Any, *sums: Any) -> Any:
+    """Widen the sums of a block to float64: adding those of all blocks then loses nothing."""
+    return kind(*(np.asarray(v, np.float64) for v in sums))
 
 
-def _stacked(kind: Any, sums: Any) -> Any:
-    """Give sums the axis of models, of which there is one; in float64."""
-    return kind(*(np.asarray(v, np.float64)[None] for v in sums))
+def suits_host_rows(X: Any, n_classes: int | None = None) -> bool:
+    """Whether rows X (n, d) are so few that NumPy is done before JAX has compiled for their shape.
 
-
-def _add_up(sums: Iterator[Any]) -> Any:
-    first, *rest = sums
-    return jax.tree.map(lambda *v: np.sum(v, axis=0), first, *rest)
-
-
-def suits_host_rows(n: int, d: int) -> bool:
-    """Whether `fit_rows_on_host` is quicker than to compile `fit`: where there is no accelerator.
+    Where there is an accelerator, that has the rows.
 
     Examples
     --------
-    >>> print(suits_host_rows(100_000, 50), suits_host_rows(1_000_000, 100))
+    >>> print(suits_host_rows(np.zeros((1000, 50))), suits_host_rows(np.zeros((10, 1001))))
     True False
     """
-    fits = SMALL < n * d <= _NUMBERS and d <= _WIDEST
-    return fits and jax.default_backend() == "cpu"
-
-
-def fit_rows_on_host(
-    X: np.ndarray,
-    y: np.ndarray,
-    *,
-    l2: float = 0.0,
-    sample_weight: np.ndarray | None = None,
-    fit_intercept: bool = True,
-    tol: float = 1e-6,
-    max_steps: int = 1000,
-    init: Params | None = None,
-) -> Fit:
-    """Fit one model of two classes as `fit` does, with NumPy's products in the place of JAX's.
-
-    As quick as `fit` on a CPU once that is compiled, and with next to nothing to compile.
-
-    Parameters
-    ----------
-    X : ndarray, shape (n, d)
-        Finite features, float64 or float32; more than a million numbers.
-    y : ndarray, shape (n,)
-        Labels in [0, 1].
-    l2, sample_weight, fit_intercept, tol, max_steps, init
-        As for `fit`, and taken as they are: nothing is checked.
-
-    Returns
-    -------
-    Fit
-
-    Examples
-    --------
-    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
-    >>> X, y = np.tile(X, (300_000, 1)), np.tile(y, 300_000)
-    >>> print(fit_rows_on_host(X, y).params.w.round(4))
-    [0.9082]
-    """
-    with Clock() as clock, jax.enable_x64(True), jax.default_device(shard.host_device()):
-        arrays: Any = X, y, sample_weight
-        rows = Rows(*arrays)
-        scaling, typical, reads = measure(rows, intercept=fit_intercept)
-        penalty = take_penalties(l2, 1)
-        objective = HostObjective(
-            rows, View(), scaling, penalty, None, typical=typical, reads=reads
-        )
-        return minimise(objective, init, method="auto", tol=tol, max_steps=max_steps, clock=clock)
+    n, d = X.shape
+    if jax.default_backend() != "cpu":
+        return False
+    if n_classes is not None:
+        return suits_host(n, d, n_classes)
+    most = _NUMBERS if X.dtype == np.float64 else _NUMBERS_NARROW
+    return n * d <= most and d <= _WIDEST
