@@ -83,7 +83,8 @@ def _together(
 ) -> Found:
     """Solve the models of some folds, whose training rows have the weights ``train`` (n,)."""
     s = rows.weights
-    factors = np.array([p.factors(float(s @ weight)) for weight in train for p in penalties])
+    totals = [float(np.sum(s * weight)) for weight in train]
+    factors = np.array([p.factors(total) for total in totals for p in penalties])
     y, more = labels(rows)
     if factors[:, 0].any():
         more["l1"] = factors[:, 0]
