@@ -143,12 +143,26 @@ def test_folds_that_lack_a_class():
     X, y = problem(25, K=3)
     order = np.argsort(y, kind="stable")
     X, y = X[order], y[order]
-    with pytest.warns(ConvergenceWarning, match=r"of 13 fits.*no row .* has one of the labels"):
+    with pytest.warns(ConvergenceWarning, match=r"4 of 13 fits.*no row .* has the label 2"):
         ours = LogisticRegressionCV(**PLAIN, Cs=CS, cv=KFold(3)).fit(X, y)
     theirs = linear_model.LogisticRegressionCV(**PLAIN, Cs=CS, cv=KFold(3)).fit(X, y)
     assert np.isfinite(ours.coefs_paths_).all()
     assert ours.scores_.shape == theirs.scores_.shape
     same(ours, linear_model.LogisticRegression(C=ours.C_, **TIGHT).fit(X, y))
+
+
+def test_folds_where_nothing_weighs_anything():
+    X, y = problem(25)
+    s = np.ones(60)
+    s[:20] = 0
+    search = LogisticRegressionCV(**{**PLAIN, "scoring": None}, Cs=CS, cv=KFold(3))
+    with pytest.raises(ValueError, match="no row to test on in fold 0 weighs anything"):
+        search.fit(X, y, s)
+    with pytest.raises(ValueError, match="no row to train on in fold 0 weighs anything"):
+        search.fit(X, y, 1 - s)
+    for cv, message in (([], "no folds"), ([(np.arange(60), [])], "fold 0 has no row to test on")):
+        with pytest.raises(ValueError, match=message):
+            search.set_params(cv=cv).fit(X, y)
 
 
 def test_deprecations_and_bad_grids():
@@ -159,7 +173,8 @@ def test_deprecations_and_bad_grids():
         assert any(name in str(warning.message) for warning in seen), name
     assert isinstance(ours.scores_, dict)
     assert ours.scores_[1].shape == (2, 2)
-    for bad in ({"Cs": [0.0, 1.0]}, {"l1_ratios": (2,)}, {"l1_ratios": ()}):
+    bad_Cs = [{"Cs": Cs} for Cs in ([0.0, 1.0], [1.0, np.nan], [], [[1.0]])]
+    for bad in (*bad_Cs, {"l1_ratios": (2,)}, {"l1_ratios": ()}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             LogisticRegressionCV(**{**PLAIN, **bad}).fit(X, y)
     weights = {0: 1.0, 7: 2.0}

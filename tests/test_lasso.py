@@ -264,6 +264,20 @@ def test_paths_and_many_models_of_several_classes():
     np.testing.assert_allclose(fits.params.b[1], path.params.b[3], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(("l1", "l2"), [(1e-6, 1e-9), (1e-3, 1e-3), (1e-6, 0.0)])
+def test_what_four_classes_have_in_common_costs_least(l1, l2):
+    """No probability shows it, and by large features l2 alone is too small to find it."""
+    X, y, s = three_classes()
+    y = (y + (s < 0.3)) % 4
+    w = jaxlr.fit(X[:, :2] * [500, 1], y, n_classes=4, l1=l1, l2=l2, tol=1e-10).params.w
+
+    def cost(t):
+        return l1 * abs(w + t).sum(axis=0) + l2 / 2 * ((w + t) ** 2).sum(axis=0)
+
+    for t in np.outer(np.geomspace(1e-6, 1, 20), abs(w).max(axis=0)):
+        assert (cost(0) <= np.minimum(cost(t), cost(-t)) * (1 + 1e-12)).all()
+
+
 @pytest.mark.thorough
 def test_four_classes_have_many_optima_and_one_is_found():
     X, y, s = three_classes()

@@ -1,7 +1,7 @@
 """What became of a fit, and what to do about it, in scikit-learn's terms."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -9,19 +9,23 @@ from sklearn.exceptions import ConvergenceWarning
 from jaxlr.solve import Certificate, FitStatus
 
 
-def advise(certificate: Certificate, estimator: Any) -> str:
-    """Describe a fit that did not converge, and which parameter to change."""
+def advise(certificate: Certificate, estimator: Any, lacking: Sequence[Any] = ()) -> str:
+    """Describe a fit that did not converge, and what to change.
+
+    ``lacking`` are the labels that its rows lack.
+    """
     features = getattr(estimator, "feature_names_in_", None)
     if certificate.status is FitStatus.SEPARATED:
-        return _separated(certificate, features)
+        return _separated(certificate, features, lacking)
     if certificate.status is FitStatus.FAILED:
         return (
             f"the fit failed: the objective is not finite ({certificate.objective}). No row weighs "
             "anything, or features are too large: scale them (StandardScaler)"
         )
+    about = "at most" if certificate.has_l1 else "about"
     found = (
         f"largest gradient entry {certificate.raw_gradient:.1e} ({certificate.gradient:.1e} per "
-        f"standard deviation of a feature), where tol={estimator.tol:g}, about "
+        f"standard deviation of a feature), where tol={estimator.tol:g}, {about} "
         f"{certificate.gap:.1e} nats above the optimum, after {certificate.steps} iterations"
     )
     if certificate.stuck:
@@ -35,11 +39,14 @@ def advise(certificate: Certificate, estimator: Any) -> str:
     )
 
 
-def _separated(certificate: Certificate, features: Sequence[str] | None) -> str:
+def _separated(
+    certificate: Certificate, features: Sequence[str] | None, lacking: Sequence[Any]
+) -> str:
     if certificate.one_label:
+        labels = " or ".join(map(repr, lacking))
         return (
-            "separated: no row that weighs anything has one of the labels, so an intercept grows "
-            "without end. Add rows of that label, or drop it"
+            f"separated: no row that weighs anything has the label {labels}, so an intercept grows "
+            "without end. Add such rows, or drop the label"
         )
     names = [certificate.name_of(j, features) for j in certificate.runaway[:8]]
     more = f" and {len(certificate.runaway) - 8} more" if len(certificate.runaway) > 8 else ""
@@ -50,11 +57,18 @@ def _separated(certificate: Certificate, features: Sequence[str] | None) -> str:
     )
 
 
-def warn_of(certificates: Sequence[Certificate], estimator: Any) -> None:
-    """Warn of the fits that did not converge: of one in full, of several by the first."""
-    bad = [c for c in certificates if not c.converged]
+def warn_of(
+    certificates: Sequence[Certificate], estimator: Any, lacking: Callable[[int], Sequence[Any]]
+) -> None:
+    """Warn of the fits that did not converge: of one in full, of several by the first.
+
+    ``lacking`` names the labels that the rows of the k-th fit lack.
+    """
+    bad = [k for k, certificate in enumerate(certificates) if not certificate.converged]
     if not bad:
         return
+    first = bad[0]
     of = "" if len(certificates) == 1 else f"{len(bad)} of {len(certificates)} fits. The first: "
-    message = f"{type(estimator).__name__}: {of}{advise(bad[0], estimator)}."
+    advice = advise(certificates[first], estimator, lacking(first))
+    message = f"{type(estimator).__name__}: {of}{advice}."
     warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -1,7 +1,7 @@
 """`LogisticRegressionCV`: scikit-learn's, all folds and penalties in one solve."""
 
 import warnings
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn import get_config, linear_model
@@ -12,11 +12,12 @@ from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 
 from jaxlr.core import Params
 from jaxlr.estimator.advice import warn_of
-from jaxlr.estimator.grid import Grid, solve_grid
+from jaxlr.estimator.grid import check_folds, solve_grid
 from jaxlr.estimator.inputs import on_host, take, weigh_classes
 from jaxlr.estimator.penalty import Penalty, ratios_of
 from jaxlr.estimator.predictions import Predictions
 from jaxlr.estimator.scoring import score_grid
+from jaxlr.estimator.search import Search
 from jaxlr.estimator.solving import Settings, solve
 from jaxlr.solve import Certificate
 
@@ -101,10 +102,11 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
 
         # One grid of models for all folds; the weights of classes are those of all rows.
         rows = weigh_classes(seen, self.class_weight)
+        check_folds(folds, rows)
         penalties = [Penalty(C, ratio) for ratio in ratios for C in Cs]
         grid = solve_grid(rows, folds, penalties, settings)
         scores = score_grid(grid, seen, folds, penalties, scoring, routed.scorer.score)
-        search = _Search.of(grid, scores, Cs, ratios, intercept=self.fit_intercept)
+        search = Search.of(grid, scores, Cs, ratios, intercept=self.fit_intercept)
 
         # The best of it.
         best = search.best(refit=self.refit)
@@ -120,7 +122,9 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         attributes = search.legacy if legacy else search.simple
         for name, value in attributes(best.penalty, seen.classes, given=given).items():
             setattr(self, name, value)
-        warn_of([*grid.certificates, *([certificate] if certificate else [])], self)
+        train = [numbers for numbers, _ in folds for _ in penalties]
+        certificates = [*grid.certificates, *([certificate] if certificate else [])]
+        warn_of(certificates, self, lambda k: rows.lacking(*train[k : k + 1]))
         return self
 
     def score(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -140,8 +144,10 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
 
     def _Cs(self) -> np.ndarray:
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else np.asarray(self.Cs, float)
-        if not (Cs > 0).all():
-            raise ValueError(f"Cs must be above 0; got (Cs={self.Cs!r})")
+        if Cs.ndim != 1 or len(Cs) == 0 or not (Cs > 0).all():
+            raise ValueError(
+                f"Cs must be a number of values, or values above 0; got (Cs={self.Cs!r})"
+            )
         return Cs
 
     def _scoring(self) -> Any:
@@ -174,79 +180,3 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
             return routed
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=params | weights))
-
-
-class _Best(NamedTuple):
-    """The penalty that was chosen, averages with ``refit=False``, and coefficients (m, p)."""
-
-    penalty: Penalty
-    w: np.ndarray
-
-
-class _Search(NamedTuple):
-    """What a cross-validation found, for F folds, R shares of L1 and values of C (L,).
-
-    ``scores`` and ``n_iter`` (F, R, L), and ``paths`` (F, R, L, m, p): coefficients, the intercept
-    last.
-    """
-
-    Cs: np.ndarray
-    ratios: np.ndarray
-    scores: np.ndarray
-    n_iter: np.ndarray
-    paths: np.ndarray
-
-    @classmethod
-    def of(
-        cls, grid: Grid, scores: np.ndarray, Cs: np.ndarray, ratios: list[float], *, intercept: bool
-    ) -> "_Search":
-        w = [grid.coef, grid.intercept[..., None]] if intercept else [grid.coef]
-        paths = np.concatenate(w, axis=-1)
-        shape = len(scores), len(ratios), len(Cs)
-        steps = np.array([c.steps for c in grid.certificates], np.int32)
-        return cls(
-            Cs,
-            np.array(ratios),
-            scores.reshape(shape),
-            steps.reshape(shape),
-            paths.reshape(*shape, *paths.shape[2:]),
-        )
-
-    def best(self, *, refit: bool) -> _Best:
-        """Choose by the sum of the scores of all folds; or in each, and average."""
-        by_C = self.scores.swapaxes(1, 2)  # of equal scores the first C is taken
-        F, L, R = by_C.shape
-        if refit:
-            C, ratio = np.unravel_index(np.argmax(by_C.sum(axis=0)), (L, R))
-            return _Best(Penalty(self.Cs[C], self.ratios[ratio]), self.paths[:, ratio, C].mean(0))
-        C, ratio = np.unravel_index(np.argmax(by_C.reshape(F, -1), axis=1), (L, R))
-        penalty = Penalty(float(np.mean(self.Cs[C])), float(np.mean(self.ratios[ratio])))
-        return _Best(penalty, self.paths[np.arange(F), ratio, C].mean(axis=0))
-
-    def simple(self, best: Penalty, classes: np.ndarray, *, given: bool) -> dict[str, Any]:
-        """Attributes with ``use_legacy_attributes=False``."""
-        return {
-            "C_": float(best.C),
-            "l1_ratio_": float(best.l1_ratio),
-            "l1_ratios_": self.ratios if given else np.array([None]),
-            "scores_": self.scores,
-            "n_iter_": self.n_iter,
-            "coefs_paths_": self.paths,
-        }
-
-    def legacy(self, best: Penalty, classes: np.ndarray, *, given: bool) -> dict[str, Any]:
-        """Attributes with ``use_legacy_attributes=True``: most of them once for each class."""
-        names = classes[1:] if len(classes) == 2 else classes
-        C, ratio = np.full(len(names), best.C), np.full(len(names), best.l1_ratio)
-        scores, n_iter = self.scores.swapaxes(1, 2), self.n_iter.swapaxes(1, 2)[None]
-        paths = np.moveaxis(self.paths, 3, 0).swapaxes(2, 3)  # (m, F, L, R, p)
-        if not given:
-            scores, n_iter, paths = scores[:, :, 0], n_iter[..., 0], paths[:, :, :, 0]
-        return {
-            "C_": C,
-            "l1_ratio_": ratio if given else np.full(len(names), None),
-            "l1_ratios_": self.ratios if given else np.array([None]),
-            "scores_": dict.fromkeys(names, scores),
-            "n_iter_": n_iter,
-            "coefs_paths_": dict(zip(names, paths, strict=True)),
-        }

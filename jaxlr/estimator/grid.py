@@ -25,6 +25,25 @@ class Grid(NamedTuple):
     certificates: list[Certificate]
 
 
+def check_folds(folds: Sequence[Fold], rows: Labelled) -> None:
+    """Raise ValueError where there is no fold, or one without rows to train on or to test on."""
+    if not folds:
+        raise ValueError("cv gives no folds: pass a number, a splitter, or pairs of row numbers")
+    for f, (train, test) in enumerate(folds):
+        check_weight(rows, train, f"train on in fold {f}")
+        if len(rows.codes[test]) == 0:
+            raise ValueError(f"cv: fold {f} has no row to test on: drop it, or use fewer folds")
+
+
+def check_weight(rows: Labelled, numbers: np.ndarray, use: str) -> None:
+    """Raise ValueError where none of some rows has a weight above 0."""
+    if not rows.weights[numbers].any():
+        raise ValueError(
+            f"cv: no row to {use} weighs anything: use other folds (shuffled, or fewer), or drop "
+            "the rows of weight 0"
+        )
+
+
 def solve_grid(
     rows: Labelled, folds: Sequence[Fold], penalties: Sequence[Penalty], settings: Settings
 ) -> Grid:
@@ -63,8 +82,9 @@ def _together(
     fold: np.ndarray | None = None,
 ) -> Found:
     """Solve the models of some folds, whose training rows have the weights ``train`` (n,)."""
-    s = np.ones(len(rows.codes)) if rows.s is None else rows.s
-    factors = np.array([p.factors(float(s @ weight)) for weight in train for p in penalties])
+    s = rows.weights
+    totals = [float(np.sum(s * weight)) for weight in train]
+    factors = np.array([p.factors(total) for total in totals for p in penalties])
     y, more = labels(rows)
     if factors[:, 0].any():
         more["l1"] = factors[:, 0]

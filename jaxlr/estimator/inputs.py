@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 from jaxlr import shard
 
 _FEW = 2e6  # numbers
-_TABLES = "__dataframe__", "__array__", "tocsr"  # what scikit-learn reads without our help
+_TABLES = "__dataframe__", "tocsr"  # what scikit-learn reads without our help
 
 
 class Labelled(NamedTuple):
@@ -37,6 +37,11 @@ class Labelled(NamedTuple):
         return self.X.shape
 
     @property
+    def weights(self) -> np.ndarray:
+        """Weights (n,), also where all are 1."""
+        return np.ones(len(self.codes)) if self.s is None else self.s
+
+    @property
     def total(self) -> float:
         """Sum of the weights: what scikit-learn's C is counted in."""
         return float(len(self.codes) if self.s is None else self.s.sum())
@@ -45,6 +50,15 @@ class Labelled(NamedTuple):
     def y(self) -> np.ndarray:
         """Labels (n,), as they were given."""
         return self.classes[self.codes]
+
+    def lacking(self, numbers: Any = ...) -> list[Any]:
+        """Labels that none of these rows has, as far as they weigh anything."""
+        weight = np.bincount(self.codes[numbers], self.weights[numbers], len(self.classes))
+        return self.classes[weight == 0].tolist()
+
+    def dense(self) -> "Labelled":
+        """Write out a sparse X."""
+        return self if isinstance(self.X, np.ndarray) else self._replace(X=self.X.toarray())
 
     def part(self, numbers: Any) -> "Labelled":
         """Take some of the rows, by their numbers or a mask; the classes stay those of all."""
@@ -62,7 +76,7 @@ def rounded_up(rows: Labelled) -> Labelled:
     more = -n % step
     if isinstance(rows.X, jax.Array):
         return rows
-    s = np.ones(n) if rows.s is None else rows.s
+    s = rows.weights
     if more == 0:
         return rows._replace(s=s)
     codes = np.append(rows.codes, rows.codes[:more])
@@ -87,6 +101,8 @@ def _longer(X: Any, more: int) -> Any:
 def on_host(v: Any) -> Any:
     """Take an array of another library, through DLPack where it has no other way to NumPy.
 
+    scikit-learn alone would turn the float32 of some into float64.
+
     Examples
     --------
     >>> class Other:
@@ -98,9 +114,11 @@ def on_host(v: Any) -> Any:
     >>> print(on_host(Other()))
     [0. 1. 2.]
     """
-    if hasattr(v, "__dlpack__") and not any(hasattr(v, name) for name in _TABLES):
-        return np.from_dlpack(v)
-    return v
+    if isinstance(v, np.ndarray) or any(hasattr(v, name) for name in _TABLES):
+        return v
+    if not hasattr(v, "__dlpack__"):
+        return v
+    return np.asarray(v) if hasattr(v, "__array__") else np.from_dlpack(v)
 
 
 def take(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Labelled:

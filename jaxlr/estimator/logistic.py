@@ -101,7 +101,7 @@ class LogisticRegression(Predictions, linear_model.LogisticRegression):
             self.intercept_ = solved.intercept.astype(rows.X.dtype)
             self.n_iter_ = np.array([solved.certificate.steps], np.int32)
             self.certificate_ = solved.certificate
-        warn_of([solved.certificate], self)
+        warn_of([solved.certificate], self, lambda _: rows.lacking())
         return self
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import get_scorer, make_scorer
 from sklearn.utils.validation import _check_method_params
 
-from jaxlr.estimator.grid import Fold, Grid
+from jaxlr.estimator.grid import Fold, Grid, check_weight
 from jaxlr.estimator.inputs import Labelled
 from jaxlr.estimator.logistic import LogisticRegression
 from jaxlr.estimator.penalty import Penalty
@@ -49,6 +49,7 @@ def score_grid(
         z = np.moveaxis(z.reshape(-1, M, m) + grid.intercept[f].astype(z.dtype), 1, 0)
         z = z[:, :, 0] if m == 1 else z
         if scorer is None:
+            check_weight(rows, test, f"test on in fold {f}")
             scores.append(_accuracies(z, seen))
             continue
         own = _check_method_params(X=rows.X, params=params, indices=test)

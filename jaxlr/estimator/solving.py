@@ -11,6 +11,7 @@ from jaxlr.estimator.penalty import Penalty
 from jaxlr.solve import (
     Certificate,
     FitStatus,
+    HostFit,
     fit,
     fit_on_host,
     suits_host,
@@ -63,8 +64,12 @@ def solve(
     K = len(rows.classes)
     if init is not None and K == 2:
         init = Params(init.w[0], init.b[0])
-    found = _on_host(rows, penalty, settings, init)
-    (w, b), certificate = found or _by_rows(rows, penalty, settings, init)
+    how = penalty, settings, init
+    if is_small(rows, penalty):  # where the way is not plain, a Newton matrix tells why
+        found = _on_host(rows, *how) or _by_rows(rows.dense(), *how)
+    else:
+        found = _by_rows(rows, *how)
+    (w, b), certificate = found
     return Solved(np.atleast_2d(w), np.atleast_1d(b), judge(certificate, settings.tol))
 
 
@@ -75,9 +80,7 @@ def is_small(rows: Labelled, penalty: Penalty) -> bool:
 
 def _on_host(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
-) -> tuple[Params, Certificate] | None:
-    if not is_small(rows, penalty):
-        return None
+) -> HostFit | None:
     return fit_on_host(
         rows.X,
         rows.codes,
@@ -97,7 +100,8 @@ def _by_rows(
 ) -> tuple[Params, Certificate]:
     l1, l2 = penalty.factors(rows.total)
     y, more = labels(rows)
-    if l1 or not suits_host_rows(*rows.shape, more.get("n_classes")):
+    dense = isinstance(rows.X, np.ndarray)
+    if l1 or not (dense and suits_host_rows(rows.X, more.get("n_classes"))):
         rows = rounded_up(rows)
         y, _ = labels(rows)
     more |= {"l1": l1} if l1 else {}
@@ -136,23 +140,21 @@ def tighten(
 
     The solver's goal is a gradient per standard deviation of a feature.
     """
-    goal, before = settings.goal(rows.X), None
-    while True:
-        params, certificates = attempt(goal, init)
-        if before is not None:  # what led to the start counts
-            certificates = [
-                now._replace(steps=now.steps + then.steps, reads=now.reads + then.reads)
-                for now, then in zip(certificates, before, strict=True)
-            ]
-        before = certificates
-        loose = [
-            c.raw_gradient
-            for c in certificates
-            if c.converged and not judge(c, settings.tol).converged
+    goal = settings.goal(rows.X)
+    params, certificates = attempt(goal, init)
+    while goal > _ROUNDING and settings.max_iter and (loose := _loose(certificates, settings.tol)):
+        before, goal = certificates, max(0.3 * goal * settings.tol / max(loose), _ROUNDING)
+        params, certificates = attempt(goal, params)
+        certificates = [  # what led to the start counts
+            now._replace(steps=now.steps + then.steps, reads=now.reads + then.reads)
+            for now, then in zip(certificates, before, strict=True)
         ]
-        if not loose or goal <= _ROUNDING or settings.max_iter == 0:
-            return params, certificates
-        goal, init = max(0.3 * goal * settings.tol / max(loose), _ROUNDING), params
+    return params, certificates
+
+
+def _loose(certificates: Sequence[Certificate], tol: float) -> list[float]:
+    """Raw gradients of the fits that the solver was content with too soon."""
+    return [c.raw_gradient for c in certificates if c.converged and not judge(c, tol).converged]
 
 
 def judge(certificate: Certificate, tol: float) -> Certificate:
@@ -161,8 +163,9 @@ def judge(certificate: Certificate, tol: float) -> Certificate:
     The largest entry of the gradient must be at most ``tol``, per unit of the features and per
     standard deviation; or the objective within rounding of its optimum.
     """
-    status, J, gradient, raw, gap, *_ = certificate
-    if status not in (FitStatus.CONVERGED, FitStatus.STOPPED):
-        return certificate
-    there = max(gradient, raw) <= tol or abs(gap) <= _RESOLVED * max(abs(J), 1.0)
-    return certificate._replace(status=FitStatus.CONVERGED if there else FitStatus.STOPPED)
+    c = certificate
+    if c.status not in (FitStatus.CONVERGED, FitStatus.STOPPED):
+        return c
+    small = max(c.gradient, c.raw_gradient) <= tol
+    there = small or abs(c.gap) <= _RESOLVED * max(abs(c.objective), 1.0)
+    return c._replace(status=FitStatus.CONVERGED if there else FitStatus.STOPPED)

@@ -13,6 +13,7 @@ from jaxlr.solve.scaling import Scaling
 # Standard deviations that a Newton step moves a converged model, at most, where every column has
 # its deviation from many rows; elsewhere a bound of how far it moves any row in z.
 _STILL_MOVING, STILL_MOVING_ROWS = 0.005, 0.03
+_FLAT = 1e-6  # a curvature, where that of rows with overlapping labels is about 0.1
 SMALL_GRADIENT = 1e-3  # from which on a step should not move that far any more
 
 
@@ -68,7 +69,9 @@ def _separated(
 
     Some have proven it on the way, by telling all rows apart. Others tell only some apart: then a
     Newton step still moves far where the gradient is already small, takes rows to the side of
-    their label, and none away from it.
+    their label, and none away from it. Or it takes rows away that are far on their side, for the
+    sake of others that are less far; then that part of the parameters does not, which has no
+    curvature any more.
     """
     found = {
         int(k): _largest(state.u[k], objective.scaling.of_models(np.array([k])))
@@ -82,17 +85,25 @@ def _separated(
     lanes = np.flatnonzero(moving & free & (state.size <= max(tol, SMALL_GRADIENT)))
     if len(lanes) == 0:
         return found
+    directions = [step[lanes]]
     if method == "newton":
         these = np.arange(len(lanes))
         matrix = NewtonMatrix(len(lanes), state.u.shape[1])
         H, _ = objective.curvature(state.u[lanes], lanes, ALL, wide=True)
         matrix.set(these, H, JITTER)
-        step = step.copy()
-        step[lanes] = -matrix.solve(these, state.g[lanes])
-    along, away = objective.sides(step[lanes], lanes)
-    for k in lanes[(along > 0) & (away == 0)]:
-        found[int(k)] = _largest(step[k], objective.scaling.of_models(np.array([k])))
+        directions = [-matrix.solve(these, state.g[lanes]), _flat_part(H, state.u[lanes])]
+    for direction in directions:
+        along, away = objective.sides(direction, lanes)
+        for i in np.flatnonzero((along > 0) & (away == 0)):
+            k = int(lanes[i])
+            found[k] = _largest(direction[i], objective.scaling.of_models(lanes[i : i + 1]))
     return found
+
+
+def _flat_part(H: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Part of the parameters u (k, P) that lies where the curvature H (k, P, P) is next to none."""
+    little = _FLAT * np.eye(H.shape[-1])
+    return np.linalg.solve(H + little, _FLAT * u[:, :, None])[:, :, 0]
 
 
 def _largest(direction: np.ndarray, scaling: Scaling) -> tuple[int, ...]:

@@ -83,8 +83,8 @@ class State:
         place, steps = way.place, way.steps.astype(int)
         self.u[:], self.J[:], self.g[:], self.steps[:] = place.u, place.J, place.g, steps
         self.done[:] = np.isfinite(self.J) & (self.size <= tol) & (place.plain > 0)
-        done = np.flatnonzero(self.done)
-        self.matrix.set(done, place.H[done], JITTER)
+        known = np.flatnonzero(np.isfinite(place.H).all(axis=(1, 2)))
+        self.matrix.set(known, place.H[known], JITTER)  # the next stage may have none to take
         lines = way.history[0, : steps[0] + self.done[0]]
         self.turns += [
             Turn(steps=i, reads=reads + turns, objective=J, gradient=size, share=1.0)

@@ -103,8 +103,9 @@ def fit(
     With l1, proximal Newton steps on the columns that have a coefficient or are likely to get one,
     until the conditions of optimality hold on all columns (`jaxlr/solve/proximal/`).
 
-    X of NumPy with up to 20 million numbers is read by NumPy's products where JAX runs on a CPU:
-    nothing is compiled for its shape. X of JAX is read where it lies, by compiled sums.
+    X of NumPy, up to 20 million numbers (5 million in float32), is read by NumPy's products where
+    JAX runs on a CPU: nothing is compiled for its shape. X of JAX is read where it lies, by sums
+    that are compiled, which pays where many fits are of one shape.
 
     Where its memory allows, X is not copied, and what a `Fit` computes later (standard errors)
     reads it again: leave X as it is until then.
@@ -143,8 +144,7 @@ def _kind_of(X: Any, rows: Rows, n_classes: int | None) -> type[Objective]:
     """Where the rows X are summed, of which ``rows`` were made: NumPy has them where X came so."""
     if isinstance(rows.X, SparseX):
         return SparseObjective
-    n, d = rows.X.shape
-    on_host = not isinstance(X, jax.Array) and suits_host_rows(n, d, n_classes)
+    on_host = not isinstance(X, jax.Array) and suits_host_rows(rows.X, n_classes)
     return HostObjective if on_host else Objective
 
 

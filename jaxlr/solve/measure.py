@@ -111,7 +111,8 @@ def from_moments(
         variance = square / weight - (mean**2 if intercept else 0)
         deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
     constant = is_constant(deviation, size)
-    scale = np.where(constant, np.where(size > 0, size, 1.0), deviation)
+    nothing = (size == 0) & (off == 0)  # or else its squares underflow, as `checked` tells
+    scale = np.where(constant, np.where(nothing, 1.0, size), deviation)
     return Scaling(center[None], scale[None], intercept), constant
 
 

@@ -93,7 +93,8 @@ class Scaling(NamedTuple):
 
     def penalty(self, l2: np.ndarray) -> np.ndarray:
         """Penalties l2 (K,) as factors (K, P) of u^2 / 2."""
-        factors = l2[:, None] / self.scale**2
+        with np.errstate(over="ignore"):  # infinite by features as small as 1e-160
+            factors = l2[:, None] / self.scale / self.scale
         factors = np.pad(factors, [(0, 0), (0, 1)]) if self.intercept else factors
         return np.tile(factors, self.n_classes or 1)
 

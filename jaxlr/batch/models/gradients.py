@@ -165,6 +165,7 @@ def sides_at(view: View, row: Rows, z: Array) -> tuple[Array, Array]:
 def _gain(z: Array, y: Array) -> tuple[Array, Array]:
     """Most and least of what z adds to the lead of a row's label over another."""
     if z.ndim == 0:
+        y = y.astype(z.dtype)
         along = jnp.where(y == 1, z, jnp.where(y == 0, -z, -abs(z)))
         return along, along
     number = jnp.arange(len(z), dtype=y.dtype)

@@ -80,8 +80,8 @@ def fit_on_host(
     Returns
     -------
     HostFit or None
-        None where the way is not plain: a matrix is singular, or some labels may be told apart
-        without error. `fit` finds out.
+        None where the way is not plain: a matrix is singular, a penalty infinite, or some labels
+        may be told apart without error. `fit` finds out.
 
     Examples
     --------
@@ -92,6 +92,8 @@ def fit_on_host(
     """
     with Clock() as clock, jax.enable_x64(True), jax.default_device(shard.host_device()):
         problem = _Problem.of(X, y, n_classes, l2, sample_weight, intercept=fit_intercept)
+        if not np.isfinite(problem.penalty).all():
+            return None
         reach = float(np.max(problem.scaling.scale + abs(problem.scaling.center), initial=1.0))
         tol = max(min(tol, raw_tol / reach), WIDE.gradient)
         way = _descend(problem, problem.start(init), tol, max_steps)
@@ -167,6 +169,8 @@ class _Problem(NamedTuple):
         J = float(self.s @ terms.L + 0.5 * np.sum(self.penalty * U**2))
         g = self.rows.gradient(dZ) + self.penalty * U
         step = _newton_step(self._hessian(terms.d2z), g)
+        if self.m > 1:  # what rounding has put in the direction that no g has a part in
+            step -= step.mean(axis=0)
         return _Place(U, J, g, step, self._separates(Z))
 
     def _hessian(self, d2z: np.ndarray) -> np.ndarray:

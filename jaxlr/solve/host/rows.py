@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxlr.solve.measure import checked
 from jaxlr.solve.products import gram, times
 from jaxlr.solve.scaling import Scaling, is_constant
 from jaxlr.solve.sparse import standardized
@@ -36,7 +37,10 @@ class Dense(NamedTuple):
 
 
 class Sparse(NamedTuple):
-    """Rows X (n, d) as SciPy has them; what centring and scaling do to them is done to sums."""
+    """Rows X (n, d) as SciPy has them; what centring and scaling do to them is done to sums.
+
+    Columns without a 0 are centred where they lie: of 1 + 1e-6 t, sums would show little of t.
+    """
 
     X: Any
     transposed: Any
@@ -45,18 +49,22 @@ class Sparse(NamedTuple):
     @classmethod
     def of(cls, X: Any, s: np.ndarray, *, intercept: bool) -> tuple["Sparse", Scaling]:
         """Measure rows X (n, d), CSR or CSC, of weights s (n,), whose sum is 1."""
-        X = X.astype(np.float64)
+        X = X.tocsr().astype(np.float64)
+        X.sum_duplicates()
         largest = abs(X).max(axis=0).toarray().ravel()
         largest[largest == 0] = 1
         relative = X.multiply(1 / largest).tocsr()
         mean, square = relative.T @ s, relative.multiply(relative).T @ s
         center = mean if intercept else np.zeros_like(mean)
         deviation, size = np.sqrt(np.maximum(square - center**2, 0)), np.sqrt(square)
-        scale = largest * np.where(is_constant(deviation, size), size, deviation)
+        constant = is_constant(deviation, size)
+        scale = largest * np.where(constant, size, deviation)
         scale = np.where(scale > 0, scale, 1.0)
-        scaling = Scaling((largest * center)[None], scale[None], intercept)
-        X = X.tocsr()
-        return cls(X, X.T.tocsr(), scaling), scaling
+        scaling = checked(Scaling((largest * center)[None], scale[None], intercept))
+        full = (np.bincount(X.indices, minlength=len(mean)) == len(s)) & ~constant
+        X.data -= np.where(full, scaling.center[0], 0)[X.indices]
+        inner = scaling._replace(center=np.where(full, 0, scaling.center))
+        return cls(X, X.T.tocsr(), inner), scaling
 
     def predictors(self, U: np.ndarray) -> np.ndarray:
         """Linear predictors Z (n, m) at standardised parameters U (m, p)."""

@@ -63,6 +63,7 @@ class Descent:
             self.before = Count(self.steps, self.reads)
         self.stuck, last = False, self.steps + max_steps
         while True:
+            self._settle(penalty)
             here = self.look()
             violation = penalty.violation(self.u, here.g)
             size = violation.max(initial=0)
@@ -95,6 +96,15 @@ class Descent:
         if self.here is None:
             self.here = self.loss.look(self.u)
         return self.here
+
+    def _settle(self, penalty: Penalty) -> None:
+        """Give all classes in common what costs least: the loss does not change, nor its slopes."""
+        of = self.loss.of_features
+        u = of(self.u)  # a view
+        if len(u) > 1:
+            active = np.flatnonzero(u.any(axis=0))
+            of_active = Penalty(*(of(v)[:, active] for v in penalty))
+            u[:, active] += of_active.common(u[:, active])
 
     def _note(self, here: Look, penalty: Penalty, size: float) -> None:
         J = here.loss + penalty.of_place(self.u)

@@ -7,6 +7,10 @@ In standardised parameters u, each with factors of its own (0 for the intercept)
 u is optimal where 0 is a subgradient: with g the gradient of all but the last sum::
 
     g_j = -l1_j sign(u_j)    where u_j is not 0,        |g_j| <= l1_j    where it is
+
+References
+----------
+Y. Li, S. Osher, *A New Median Formula with Applications to PDE Based Denoising*, 2009.
 """
 
 from typing import NamedTuple
@@ -56,6 +60,20 @@ class Penalty(NamedTuple):
     def of_place(self, u: np.ndarray) -> float:
         """Return the penalty at u, in nats."""
         return float(np.sum(self.l1 * abs(u) + 0.5 * self.l2 * u**2))
+
+    def common(self, u: np.ndarray) -> np.ndarray:
+        """Return what to add to parameters u (C, k) of k features, all classes alike: (k,).
+
+        No probability changes by it; the penalty is least with it. It is a median (Li and Osher).
+        These are the factors of those features, (C, k) too.
+        """
+        C = len(u)
+        ahead = C - 2.0 * np.arange(C + 1)[:, None]  # more classes below 0 than above
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = ahead * self.l1[0] / (C * self.l2[0]) - u.mean(axis=0)
+        # Without l2 nothing moves where as many are above as below.
+        free = np.where((ahead == 0) & (self.l2[0] == 0), 0.0, free)
+        return np.median(np.concatenate([-u, free]), axis=0)
 
     def violation(self, u: np.ndarray, g: np.ndarray) -> np.ndarray:
         """How far each coordinate is from its condition, (p,); g is that of the loss alone."""

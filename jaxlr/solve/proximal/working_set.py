@@ -85,7 +85,7 @@ class WorkingSet:
         H = self.H + np.diag(l2)
         diagonal = np.diag(H)
         # A column without curvature has no gradient either: any will do.
-        flat = ~(diagonal > 1e-14 * diagonal.max(initial=0))
+        flat = ~(diagonal > 1e-14 * np.diag(self.H).max(initial=0))
         return H + np.diag(np.where(flat, 1.0, self._more * diagonal))
 
     def _padded(self, u: np.ndarray) -> np.ndarray:
