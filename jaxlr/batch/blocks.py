@@ -27,6 +27,7 @@ _BLOCK_BYTES_CPU, _BLOCK_BYTES_CPU_SPLIT, _BLOCK_BYTES_OTHER = 1 << 20, 1 << 18,
 # Rows in one block on a CPU, where a product adds them one after the other: 2^20 equal rows of 3
 # features lost 6e-4 of their gradient in float32 without this limit.
 _BLOCK_ROWS_CPU = 2048
+_PACKED = 1 << 14  # numbers in the sums of a block
 _SIDE_BY_SIDE = 256  # models at a time, on an accelerator
 
 
@@ -103,17 +104,29 @@ def _sum_over_blocks(
     def of_block(i: Array) -> Sums:
         return sums(params, rows_of_block(rows, i, block, m, index))
 
-    def add_block(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        total, lost = carry
-        part, _ = ravel_pytree(of_block(i))
-        longer = total + part
-        return longer, _add_lost(lost, total, part, longer)
-
     first, stop = (jnp.asarray(i, jnp.int32) for i in (part or _WHOLE).span(blocks))
     nothing = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(of_block, first))
-    flat, restored = ravel_pytree(nothing)  # one vector: an operation for each sum costs more
-    total, lost = lax.fori_loop(first, stop, add_block, (flat, flat))
-    return restored(total + lost)
+    pack, unpack = _packing(nothing)
+
+    def add_block(i: Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        total, lost = carry
+        more = pack(of_block(i))
+        longer = jax.tree.map(jnp.add, total, more)
+        return longer, jax.tree.map(_add_lost, lost, total, more, longer)
+
+    start = pack(nothing)
+    return unpack(jax.tree.map(jnp.add, *lax.fori_loop(first, stop, add_block, (start, start))))
+
+
+def _packing(sums: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """How sums become one vector, and come back: adding that is less to compile.
+
+    Where they are many numbers they stay as they are, for it takes a copy.
+    """
+    flat, unpack = ravel_pytree(sums)
+    if flat.size > _PACKED:
+        return lambda sums: sums, lambda sums: sums
+    return lambda sums: ravel_pytree(sums)[0], unpack
 
 
 def rows_of_block(rows: Rows, i: Array, block: int, m: int, index: Array | None = None) -> Rows:
