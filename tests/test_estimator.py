@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -16,7 +17,7 @@ from scipy import sparse
 from sklearn import config_context, linear_model
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -415,6 +416,23 @@ def test_folds_of_about_one_size_are_compiled_once(monkeypatch):
         theirs = linear_model.LogisticRegression(**TIGHT, class_weight="balanced")
         same(weighted, theirs.fit(X[:n], y[:n]))
     assert traces() == before
+
+
+@pytest.mark.parametrize("l1_ratio", [0, 0.5])
+def test_sparse_folds_are_compiled_once(monkeypatch, l1_ratio):
+    """Their entries differ in number, in each row and column: the first fold's programs do."""
+    monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
+    monkeypatch.setattr("jaxlr.batch.sparse.sizes._taken", deque())  # those of other tests
+    X, y = problem(13, n=403, d=6)
+    X = sparse.csr_array(np.where(np.random.default_rng(0).random(X.shape) < 0.5, X, 0))
+    folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))
+    model = LogisticRegression(l1_ratio=l1_ratio)
+    model.fit(X[folds[0][0]], y[folds[0][0]])
+    before = traces()
+    search = GridSearchCV(model, {"C": [0.1, 1.0, 10.0]}, cv=folds, refit=False).fit(X, y)
+    assert traces() == before
+    assert len({X[train].nnz for train, _ in folds}) > 1
+    assert search.best_score_ > 0.6
 
 
 def test_threads_that_fit_at_once_get_what_each_would_alone():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, special
 
 import jaxlr
 from jaxlr import FitStatus, batch
@@ -39,19 +39,20 @@ def test_both_products_are_scipy_s(dtype):
     laid_out = take_sparse(X)
     assert laid_out.shape == X.shape
     assert laid_out.dtype == dtype
+    block = laid_out.block(0)
     w, dz = (rng.standard_normal(m).astype(dtype) for m in (40, 3000))
     rtol = 1e-13 if dtype == "float64" else 1e-5
     for lines, v, expected in (
-        (laid_out.rows, w, X @ w),
-        (laid_out.columns, dz, X.T @ dz),
+        (block.rows, w, X @ w),
+        (block.columns, dz, X.T @ dz),
     ):
         found = times(lines, jnp.asarray(v))
         assert found.dtype == dtype
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=100 * rtol)
     several = rng.standard_normal((3, 3000)).astype(dtype)
-    found = jax.jit(products)(laid_out.columns, jnp.asarray(several))
+    found = jax.jit(products)(block.columns, jnp.asarray(several))
     np.testing.assert_allclose(found, several @ X, rtol=rtol, atol=100 * rtol)
-    square = times(laid_out.columns, jnp.asarray(dz), squared=True)
+    square = times(block.columns, jnp.asarray(dz), squared=True)
     np.testing.assert_allclose(square, X.multiply(X).T @ dz, rtol=rtol, atol=100 * rtol)
 
 
@@ -59,7 +60,7 @@ def test_a_long_sum_in_float32_loses_no_more_than_a_short_one():
     n = 1 << 18
     X = sparse.csr_array(np.ones((n, 1), np.float32))
     ones = jnp.full(n, 0.1, jnp.float32)
-    found = times(take_sparse(X).columns, ones)
+    found = times(take_sparse(X).block(0).columns, ones)
     assert float(found[0]) == pytest.approx(n * float(np.float32(0.1)), rel=1e-6)
 
 
@@ -67,12 +68,37 @@ def test_a_long_sum_in_float32_loses_no_more_than_a_short_one():
 def test_a_matrix_of_nothing_multiplies_to_nothing(shape):
     laid_out = take_sparse(sparse.csr_array(shape))
     assert laid_out.shape == shape
-    assert not times(laid_out.rows, jnp.ones(shape[1])).any() if shape[1] else True
-    assert not times(laid_out.columns, jnp.ones(shape[0])).any()
+    block = laid_out.block(0)
+    assert not times(block.rows, jnp.ones(shape[1])).any() if shape[1] else True
+    assert not times(block.columns, jnp.ones(shape[0])).any()
     fit = jaxlr.fit(sparse.csr_array(shape), np.arange(shape[0]) % 2, tol=1e-10)
     assert not fit.params.w.any()
     mean = np.mean(np.arange(shape[0]) % 2)
     assert fit.params.b == pytest.approx(np.log(mean / (1 - mean)), abs=1e-9)
+
+
+def test_matrices_of_about_one_size_lie_alike_and_others_as_they_need():
+    rng = np.random.default_rng(9)
+    X = sparse.random_array((3000, 50), density=0.1, format="csr", rng=rng)
+    some, half = X.copy(), X.copy()
+    some.data[rng.random(X.nnz) < 0.01] = 0
+    half.data[rng.random(X.nnz) < 0.5] = 0
+    for v in (some, half):
+        v.eliminate_zeros()
+    all_of, most, fewer = map(take_sparse, (X, some, half))
+    assert jax.tree.map(np.shape, most) == jax.tree.map(np.shape, all_of)
+    assert fewer.nbytes < 0.8 * all_of.nbytes
+
+
+@pytest.mark.parametrize("penalty", [{"l2": [0.1, 1.0]}, {"l1": [0.1, 1.0]}])
+def test_without_columns_there_is_the_intercept(penalty):
+    X, y = sparse.csr_array((4, 0)), np.array([0, 1, 1, 1])
+    fits = jaxlr.fit_many(X, y, **penalty, tol=1e-9)
+    assert fits.params.w.shape == (2, 0)
+    np.testing.assert_allclose(fits.params.b, np.log(3), rtol=1e-8)
+    assert not jaxlr.fit_many(X, y, **penalty, fit_intercept=False).params.b.any()
+    error = jaxlr.fit(X, y, tol=1e-9).standard_errors().b
+    assert error == pytest.approx((4 * 3 / 16) ** -0.5, rel=1e-6)
 
 
 def test_heavy_tails_cost_no_memory():
@@ -136,6 +162,12 @@ def test_the_certificate_of_a_sparse_fit_says_what_is_so(dtype):
     g = np.r_[dz @ X.astype(float) + 0.01 * w, dz.sum()]
     assert c.objective == pytest.approx(J, rel=1e-12)
     assert c.raw_gradient == pytest.approx(abs(g).max(), rel=1e-4, abs=1e-13)
+
+
+def test_a_matrix_that_does_not_fit_is_refused_and_says_what_to_do():
+    X = sparse.csr_array(np.eye(4, 12_000))
+    with pytest.raises(ValueError, match=r"12,001 parameters would take 1.2 GB.*method='lbfgs'"):
+        jaxlr.fit(X, [0, 1, 0, 1], l2=1.0).covariance()
 
 
 @pytest.mark.thorough
@@ -350,6 +382,7 @@ def test_sparse_sums_lower_for_accelerators(sums):
     assert exported.platforms == accelerators
 
 
+@pytest.mark.thorough
 def test_a_softmax_is_that_of_the_dense_matrix():
     X, _ = problem()
     y = np.random.default_rng(5).integers(0, 3, N)
@@ -357,8 +390,79 @@ def test_a_softmax_is_that_of_the_dense_matrix():
     assert fits[0], fits[0].certificate.describe()
     np.testing.assert_allclose(fits[0].params.w, fits[1].params.w, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(fits[0].params.b, fits[1].params.b, rtol=1e-6, atol=1e-9)
-    with pytest.raises(ValueError, match="sparse and there are several classes"):
-        fits[0].covariance()
+
+
+def in_blocks(monkeypatch, rows):
+    """Lay three classes out in blocks of some rows."""
+    monkeypatch.setattr("jaxlr.batch.sparse.take._BYTES", 8 * 6 * 3 * rows)
+
+
+def softmax(A, y, s, u):
+    """Mean loss of 3 classes, its gradient (3, p) and Hessian (3 p, 3 p) at u (3, p), in NumPy."""
+    z = A @ u.T
+    a = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    s = s / s.sum()
+    bend = s[:, None, None] * (np.eye(3) * a[:, None] - a[:, :, None] * a[:, None])
+    H = np.einsum("ijk,ip,iq->jpkq", bend, A, A).reshape(u.size, u.size)
+    return -s @ np.log(a[np.arange(len(y)), y]), (s[:, None] * (a - np.eye(3)[y])).T @ A, H
+
+
+def test_rows_in_blocks_add_up_to_all_rows(monkeypatch):
+    """Four blocks, of which the last begins in the one before."""
+    in_blocks(monkeypatch, 110)
+    (X, _), rng = problem(), np.random.default_rng(5)
+    X = X[:398, :5]
+    y, s = rng.integers(0, 3, 398), rng.random(398)
+    fit = jaxlr.fit(X, y, n_classes=3, l2=0.01, tol=1e-11, sample_weight=s)
+    laid_out = fit._objective.rows.X
+    assert (laid_out.blocks, laid_out.block_rows) == (4, 100)
+    w, b = fit.params
+    A, l2 = np.c_[X.toarray(), np.ones(398)], np.diag(np.tile([0.01] * 5 + [0], 3))
+    loss, g, H = softmax(A, y, s, np.c_[w, b])
+    assert fit.certificate.objective == pytest.approx(loss + 0.005 * np.sum(w**2), rel=1e-13)
+    np.testing.assert_allclose(g, -0.01 * np.c_[w, 0 * b], atol=1e-10)
+    expected = np.linalg.pinv(s.sum() * (H + l2), rcond=1e-12, hermitian=True)
+    contrast = np.kron(np.array([[1.0, -1, 0], [0, 1, -1]]), np.eye(6))  # what has curvature
+    found = contrast @ fit.covariance() @ contrast.T
+    np.testing.assert_allclose(found, contrast @ expected @ contrast.T, rtol=1e-6, atol=1e-9)
+    found = jaxlr.probabilities(Params(*map(jnp.asarray, fit.params)), X)
+    np.testing.assert_allclose(found, special.softmax(A @ np.c_[w, b].T, axis=1), rtol=1e-5)
+    taken = batch.take_sparse_columns(laid_out, np.array([4, 0, 2, 5]))
+    np.testing.assert_array_equal(taken.toarray()[:, :3], X[:, [4, 0, 2]].toarray())
+    assert taken.shape == (398, 4)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # which has a way of its own
+    on_device = batch.take_sparse_columns(laid_out, np.array([4, 0, 2, 5]))
+    np.testing.assert_array_equal(on_device.toarray(), taken.toarray())
+
+
+def test_classes_with_l1_are_solved_in_blocks(monkeypatch):
+    in_blocks(monkeypatch, 50)
+    monkeypatch.setattr("jaxlr.solve.proximal.loss._DENSE", 0)
+    rng = np.random.default_rng(5)
+    X, y = sparse.random_array((90, 20), density=0.1, format="csr", rng=rng), rng.integers(0, 3, 90)
+    fit = jaxlr.fit(X, y, n_classes=3, l1=0.01, tol=1e-10)
+    assert fit, fit.certificate.describe()
+    assert fit._objective.rows.X.blocks == 2
+    w, b = fit.params
+    loss, g, _ = softmax(np.c_[X.toarray(), np.ones(90)], y, np.ones(90), np.c_[w, b])
+    dw, db = g[:, :-1], g[:, -1]
+    assert 0 < np.count_nonzero(w) < w.size / 2
+    np.testing.assert_allclose(dw[w != 0], -0.01 * np.sign(w[w != 0]), atol=1e-9)
+    assert abs(dw).max() <= 0.01 + 1e-9
+    np.testing.assert_allclose(db, 0, atol=1e-9)
+    assert fit.certificate.objective == pytest.approx(loss + 0.01 * abs(w).sum(), rel=1e-13)
+    assert 0 <= fit.certificate.gap <= 1e-6
+
+
+def test_many_classes_take_a_bounded_memory():
+    n, d, C = 100_000, 50, 500
+    number = jax.ShapeDtypeStruct
+    X = sparse.csr_array((np.ones(n), np.arange(n) % d, np.arange(n + 1)), (n, d))
+    laid_out = take_sparse(X, n_classes=C)
+    models = Models(number((1, C, d), np.float32), number((1, C), np.float32))
+    rows = Rows(laid_out, number((n,), np.int32))
+    sums = batch.sparse_gradient_sums.lower(models, rows).compile()
+    assert sums.memory_analysis().temp_size_in_bytes < 2**28 < 2 * 4 * n * C
 
 
 @pytest.mark.parametrize("intercept", [True, False])

@@ -52,8 +52,9 @@ from jaxlr.batch.predictors import (
     terms_on_host,
     weighted_terms_on_host,
 )
-from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, take_sparse_columns
+from jaxlr.batch.sparse import SparseX, is_sparse, lay_out, most_rows, take_sparse_columns
 from jaxlr.batch.sparse.sums import (
+    sparse_class_curvature,
     sparse_curvature_sums,
     sparse_diagonal_sums,
     sparse_gradient_sums,
@@ -102,6 +103,7 @@ __all__ = [
     "map_models",
     "mean_loss",
     "moment_sums",
+    "most_rows",
     "objective",
     "penalised",
     "probabilities",
@@ -110,6 +112,7 @@ __all__ = [
     "side_sums",
     "side_sums_apart",
     "sides_on_host",
+    "sparse_class_curvature",
     "sparse_curvature_sums",
     "sparse_diagonal_sums",
     "sparse_gradient_sums",

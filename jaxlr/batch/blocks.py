@@ -101,10 +101,7 @@ def _sum_over_blocks(
     blocks = -(-m // block)
 
     def of_block(i: Array) -> Sums:
-        # The last block begins early, to be of the size of the others: compiled code is for one.
-        start = jnp.minimum(i * block, m - block)
-        new = start + jnp.arange(block, dtype=start.dtype) >= i * block
-        return sums(params, _weighing(_rows_from(rows, index, start, block), new))
+        return sums(params, rows_of_block(rows, i, block, m, index))
 
     def add_block(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         total, lost = carry
@@ -117,6 +114,16 @@ def _sum_over_blocks(
     flat, restored = ravel_pytree(nothing)  # one vector: an operation for each sum costs more
     total, lost = lax.fori_loop(first, stop, add_block, (flat, flat))
     return restored(total + lost)
+
+
+def rows_of_block(rows: Rows, i: Array, block: int, m: int, index: Array | None = None) -> Rows:
+    """Rows of block i, of m rows in all: the last block begins early, to be of the size of all.
+
+    Compiled code is for one size. Rows that had their turn weigh nothing in it.
+    """
+    start = jnp.minimum(i * block, m - block)
+    new = start + jnp.arange(block, dtype=start.dtype) >= i * block
+    return _weighing(_rows_from(rows, index, start, block), new)
 
 
 def _weighing(rows: Rows, which: Array) -> Rows:

@@ -60,7 +60,7 @@ def check_data(
 
     Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
     """
-    X = check_features(X, d=d, finite=finite, sparse=sparse)
+    X = check_features(X, d=d, finite=finite, sparse=sparse, n_classes=n_classes)
     y = _check_labels(y, X, n_classes)
     if sample_weight is None:
         return X, y, None
@@ -107,7 +107,12 @@ def check_params(params: Params) -> Params:
 
 
 def check_features(
-    X: Any, *, d: int | None = None, finite: bool = True, sparse: bool = False
+    X: Any,
+    *,
+    d: int | None = None,
+    finite: bool = True,
+    sparse: bool = False,
+    n_classes: int | None = None,
 ) -> Array:
     """X on the device, of shape (m, d), at least one row, and ``finite``; ``sparse`` if need be."""
     if is_sparse(X):
@@ -116,7 +121,7 @@ def check_features(
                 "X is sparse, which is not supported here: pass X.toarray(), or use jaxlr.fit or "
                 "jaxlr.fit_many, jaxlr.loss_and_grads or jaxlr.probabilities"
             )
-        found: Any = take_sparse(X, d=d)
+        found: Any = take_sparse(X, d=d, n_classes=n_classes)
         return found
     given = _numbers("X", X, "features")
     with np.errstate(over="ignore"):  # told below

@@ -19,8 +19,8 @@ from jaxlr import core
 from jaxlr.batch.blocks import Part, sum_over_rows
 from jaxlr.batch.models import Models, Rows
 from jaxlr.batch.models.rows import label_of, weight_of
-from jaxlr.batch.sparse.layout import SparseX
-from jaxlr.batch.sparse.sums import predictors
+from jaxlr.batch.sparse.layout import Block, SparseX
+from jaxlr.batch.sparse.sums import predictors, sum_over_blocks
 
 
 @partial(jax.jit, static_argnames="mesh")
@@ -50,27 +50,29 @@ def dual_sums(
         s = weight_of(row, model.view, z.dtype)
         return s * jax.vmap(value)(shares), s
 
-    def sums(given: tuple[Models, Array], rows: Rows) -> tuple[Array, Array]:
-        models, a = given
-        z = _predictors(models, rows)
-        others = rows._replace(X=None)
+    def sums_at(models: Models, a: Array, rows: Rows, z: Array) -> tuple[Array, Array]:
         over_rows = jax.vmap(of_row, (None, None, 0, 0))
-        each = jax.vmap(over_rows, (0, 0, None, 0))(models, a, others, z)
+        each = jax.vmap(over_rows, (0, 0, None, 0))(models, a, rows, z)
         return jax.tree.map(lambda v: v.sum(1), each)
 
+    def sums(given: tuple[Models, Array], rows: Rows) -> tuple[Array, Array]:
+        z = _predictors(given[0], rows.X)
+        return sums_at(*given, rows._replace(X=None), z)
+
+    def sparse_sums(X: Block, rows: Rows) -> tuple[Array, Array]:
+        return sums_at(models, a, rows, predictors(models.w, models.b, X))
+
     if isinstance(rows.X, SparseX):
-        return sums((models, a), rows)
+        return sum_over_blocks(sparse_sums, rows)
     numbers = rows.X.shape[1] + models.b.size * (4 + len(shares))
     row_bytes = numbers * models.w.dtype.itemsize
     return sum_over_rows(sums, (models, a), rows, mesh=mesh, row_bytes=row_bytes, part=part)
 
 
-def _predictors(models: Models, rows: Rows) -> Array:
+def _predictors(models: Models, X: Array) -> Array:
     """Linear predictors (K, n), or (K, n, C), without the offset."""
-    if isinstance(rows.X, SparseX):
-        return predictors(models.w, models.b, rows.X)
     over_rows = jax.vmap(core.linear, (None, 0))
-    return jax.vmap(over_rows, (0, None))(core.Params(models.w, models.b), rows.X)
+    return jax.vmap(over_rows, (0, None))(core.Params(models.w, models.b), X)
 
 
 @jax.jit

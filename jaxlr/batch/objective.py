@@ -45,7 +45,8 @@ def loss_and_grads(
     X : array_like or sparse, shape (m, d)
         Features, finite; integers and booleans are taken in the type of ``w``. SciPy's sparse
         arrays stay sparse: they are laid out anew in each call, which takes as long as some dozens
-        of products; `jaxlr.batch.sparse.take_sparse` does it once.
+        of products; `jaxlr.batch.sparse.take_sparse` does it once. Of many classes rows are taken
+        block by block, so that no memory of n K numbers is needed.
     y : array_like, shape (m,)
         Labels in [0, 1]. Of K classes: numbers from 0 to K - 1, or shares of each, shape (m, K).
     sample_weight : array_like, shape (m,), optional
@@ -139,7 +140,9 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     params = check_params(params)
     d = params.w.shape[-1]
     if is_sparse(X):
-        return sparse_probabilities(params, take_sparse(X, d=d, by_columns=False))
+        K = len(params.w) if params.w.ndim == 2 else None
+        taken = take_sparse(X, d=d, by_columns=False, n_classes=K)
+        return sparse_probabilities(params, taken)
     return _probabilities(params, check_features(X, d=d))
 
 

@@ -69,21 +69,33 @@ class Labelled(NamedTuple):
 def rounded_up(rows: Labelled) -> Labelled:
     """Weigh all rows, and add some of weight 0: what is compiled serves all of about one size.
 
-    At most a sixteenth more. The copy costs what JAX would spend on its own: its memory begins
-    where JAX wants it.
+    At most a sixteenth more.
     """
-    n, d = rows.shape
+    n = len(rows.codes)
     step = max(1, (1 << (n - 1).bit_length()) // 32)
     more = -n % step
-    if not isinstance(rows.X, np.ndarray):
+    if isinstance(rows.X, jax.Array):
         return rows
     s = rows.weights
     if more == 0:
         return rows._replace(s=s)
-    X = shard.aligned_empty((n + more, d), rows.X.dtype)
-    X[:n], X[n:] = rows.X, rows.X[:more]
     codes = np.append(rows.codes, rows.codes[:more])
-    return rows._replace(X=X, codes=codes, s=np.append(s, np.zeros(more)))
+    return rows._replace(X=_longer(rows.X, more), codes=codes, s=np.append(s, np.zeros(more)))
+
+
+def _longer(X: Any, more: int) -> Any:
+    """Add rows to X, empty ones where it is sparse.
+
+    The copy of a dense X costs what JAX would spend on its own: its memory begins where JAX wants
+    it.
+    """
+    n, d = X.shape
+    if not isinstance(X, np.ndarray):
+        pointer = np.append(X.indptr, np.repeat(X.indptr[-1:], more))
+        return type(X)((X.data, X.indices, pointer), shape=(n + more, d))
+    longer = shard.aligned_empty((n + more, d), X.dtype)
+    longer[:n], longer[n:] = X, X[:more]
+    return longer
 
 
 def on_host(v: Any) -> Any:

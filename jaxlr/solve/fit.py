@@ -78,8 +78,8 @@ def fit(
         Where to start, if that is near: then no sample of the rows is solved first.
     method : {"auto", "newton", "lbfgs"}
         "newton" builds (d + 1, d + 1) matrices, "lbfgs" none; "auto" chooses by d. With l1,
-        matrices are those of the columns that matter. Of sparse X a matrix takes d reads: "auto"
-        chooses "lbfgs".
+        matrices are those of the columns that matter. Of sparse X a matrix takes d reads, and one
+        of more than 1 GiB is refused: "auto" chooses "lbfgs".
 
     Returns
     -------

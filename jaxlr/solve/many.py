@@ -127,9 +127,10 @@ def fit_many(
     -----
     Models of shared rows share each read of X, where products of matrices take the place of
     products with vectors; where X has at most a million numbers, it stays in the cache and is read
-    by one model after the other. A model that is done costs nothing more, and one that fails
-    touches no other. Nothing of size (n, K) is made beside what is passed in. Data sets of their
-    own are padded to the next power of two of rows, and solved together where that is the same.
+    by one model after the other, and so is a sparse X on a CPU. A model that is done costs nothing
+    more, and one that fails touches no other. Nothing of size (n, K) is made beside what is passed
+    in. Data sets of their own are padded to the next power of two of rows, and solved together
+    where that is the same.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def fit_many(
         certificates: dict[int, Certificate] = {}
         for objective, models, some_l1 in problems:
             starts = start_of(init, models, n_classes)
-            if some_l1.any():
+            if some_l1.any() and objective.d:
                 check_method(method, has_l1=True)
                 settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
                 w[models], b[models], found = minimise_each(
@@ -187,7 +188,7 @@ def _are_data_sets(X: Any) -> bool:
 def _together(p: int) -> int:
     """Models whose matrices and memory fit into the memory meant for them."""
     matrices = 4 * p * p if choose_method("auto", p) == "newton" else 0
-    return max(1, _BYTES_AT_A_TIME // (8 * (matrices + 30 * p)))
+    return max(1, _BYTES_AT_A_TIME // max(1, 8 * (matrices + 30 * p)))
 
 
 class _Penalties(NamedTuple):

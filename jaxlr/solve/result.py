@@ -183,12 +183,15 @@ class Fit:
         ------
         ValueError
             If the covariance means nothing: the fit did not converge or has an l1 penalty, or
-            columns are collinear.
+            columns are collinear. If X is sparse and the matrix would take more than 1 GiB.
 
         Notes
         -----
         Weights count as repetitions of rows. With a penalty H contains it, and the result is the
         covariance of the posterior under the Gaussian prior that the penalty is.
+
+        Of a sparse X each column of the matrix takes a read; with classes, its blocks of rows are
+        made dense one after the other.
 
         References
         ----------

@@ -5,7 +5,7 @@ Standardising is done on parameters and sums (`jaxlr.solve.scaling`), so X stays
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from jaxlr.batch import Curvature, Models, Moment, Rows
 from jaxlr.solve.objective import ALL, Objective, Sample
 
 _TOGETHER = 1 << 26  # linear predictors of models that are taken at once, on an accelerator
+_LARGEST = 1 << 30  # bytes of a Newton matrix
 
 
 class SparseObjective(Objective):
@@ -47,28 +48,56 @@ class SparseObjective(Objective):
     def _curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type, of: Moment
     ) -> Any:
+        _check_matrix(self.scaling.size)
+        center, scale = (v[0] for v in self.scaling[:2])
         if self.scaling.n_classes is not None:
-            raise ValueError(
-                "X is sparse and there are several classes: their Newton matrix is not supported. "
-                "Use method='lbfgs', or pass X.toarray()"
-            )
+            sums = partial(batch.sparse_class_curvature, center=center, scale=scale, of=of)
+            return self._in_turn(sums, u, lanes, np.float64, self._rows_to_be_dense)
         sums = partial(batch.sparse_curvature_sums, of=of)
-        s, bb, wb, ww = self._in_turn(sums, u, lanes, np.float64)
-        H: Any = standardized(ww, wb, bb, *(v[0] for v in self.scaling[:2]))
+        s, (ww,), wb, bb = self._in_turn(sums, u, lanes, np.float64)
+        H: Any = standardized(ww, wb, bb, center, scale)
         return Curvature(s, H)
 
+    @cached_property
+    def _rows_to_be_dense(self) -> Rows:
+        """Rows in blocks for which there is memory where they are made dense."""
+        X: Any = self.rows.X
+        most = batch.most_rows(self.scaling.n_classes, dense=self.d)
+        if most is None or X.block_rows <= most:
+            return self.rows
+        rows = batch.take_sparse_columns(X, np.arange(self.d))
+        laid_out: Any = batch.lay_out(rows, by_columns=False, most_rows=most)
+        return self.rows._replace(X=laid_out)
+
     def _in_turn(
-        self, sums: Callable[[Models, Rows], Any], u: np.ndarray, lanes: np.ndarray, dtype: type
+        self,
+        sums: Callable[[Models, Rows], Any],
+        u: np.ndarray,
+        lanes: np.ndarray,
+        dtype: type,
+        rows: Rows | None = None,
     ) -> Any:
         """Sum over all rows for some of the models at a time, in float64."""
-        size = 1
+        size, rows = 1, rows or self.rows
         if jax.default_backend() != "cpu":
-            size = max(1, min(len(lanes), _TOGETHER // self.n))
+            X: Any = rows.X
+            numbers = X.block_rows * (self.scaling.n_classes or 1)
+            size = max(1, min(len(lanes), _TOGETHER // numbers))
         found = []
         for some in np.array_split(np.arange(len(lanes)), -(-len(lanes) // size)):
-            total = sums(self._models(u[some], lanes[some], dtype), self.rows)
+            total = sums(self._models(u[some], lanes[some], dtype), rows)
             found.append(jax.tree.map(partial(_first, len(some)), total))
         return jax.tree.map(lambda *v: np.concatenate(v), *found)
+
+
+def _check_matrix(size: int) -> None:
+    """Raise ValueError where a matrix for so many parameters is too large."""
+    if 8 * size**2 > _LARGEST:
+        raise ValueError(
+            f"a Newton matrix for {size:,} parameters would take {8e-9 * size**2:,.1f} GB: take "
+            "fewer columns (with l1, a larger one leaves fewer). A fit with l2 alone needs no "
+            "matrix: method='lbfgs'"
+        )
 
 
 def _first(k: int, v: jax.Array) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import jax
 import numpy as np
+from jax import Array
 
 from jaxlr.batch.sparse.layout import Lines, SparseX
 
@@ -10,7 +12,7 @@ from jaxlr.batch.sparse.layout import Lines, SparseX
 def take_sparse_columns(X: SparseX, columns: np.ndarray) -> Any:
     """Columns of X as SciPy's CSR: X[:, columns]; empty where ``columns`` is beyond the last.
 
-    What is done is of the size of what is taken.
+    Their chunks are gathered on the device; beside them only what says where they are is read.
 
     Examples
     --------
@@ -22,24 +24,52 @@ def take_sparse_columns(X: SparseX, columns: np.ndarray) -> Any:
      [0. 0.]
      [1. 0.]]
     """
-    from scipy.sparse import csc_array  # only where X is sparse anyway
+    from scipy.sparse import coo_array  # only where X is sparse anyway
 
-    on_host: Any = [np.asarray(v) for v in X.columns[:3]]
-    lines = Lines(*on_host, levels=X.columns.levels)
-    found = [_entries(lines, int(j)) for j in columns if j < X.d]
-    found += [(np.zeros(0, np.int32), np.zeros(0, X.dtype))] * int(np.sum(columns >= X.d))
-    ends = np.cumsum([0, *(len(place) for place, _ in found)])
-    place, value = (np.concatenate(v) for v in zip(*found, strict=True))
-    return csc_array((value, place, ends), shape=(len(X), len(columns))).tocsr()
+    known = np.flatnonzero(columns < X.d)
+    found = []
+    for i in range(X.blocks):
+        start = min(i * X.block_rows, X.n - X.block_rows)
+        row, number, value = _entries(X.stacked.columns, i, columns[known])
+        new = row + start >= i * X.block_rows  # and not in the block before
+        found.append((row[new] + start, known[number[new]], value[new]))
+    row, column, value = (np.concatenate(v) for v in zip(*found, strict=True))
+    return coo_array((value, (row, column)), shape=(X.n, len(columns))).tocsr()
 
 
-def _entries(lines: Any, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places and values of the entries of line j of `Lines`, zeros left out."""
-    chunks = np.array([lines.end[j]])
+def _entries(lines: Lines, i: int, of: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entries of the lines ``of`` block i: place, which of the lines, and value; no zeros."""
+    chunks, line = _chunks(lines, i, of)
+    place, value = _gathered(lines, i, chunks)
+    kept = value != 0
+    return place[kept], np.broadcast_to(line, value.shape)[kept], value[kept]
+
+
+def _chunks(lines: Lines, i: int, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the chunks of some lines, and which of the lines each is of."""
+    every = np.arange(len(of))
+    chunks, line = [np.asarray(lines.end)[i, of]], [every]
     for number, level in enumerate(lines.levels):
-        found = np.array([level.end[j]])
+        at, which = np.asarray(level.end)[i, of], every
         for below in reversed(lines.levels[: number + 1]):
-            found = np.asarray(below.place)[:, found].ravel()
-        chunks = np.append(chunks, found)
-    place, value = lines.place[:, chunks], lines.value[:, chunks]
-    return place[value != 0], value[value != 0]
+            some = at < below.place.shape[-1] - 1  # the last adds up nothing
+            place = np.asarray(below.place)[i][:, at[some]]
+            at, which = place.ravel(), np.tile(which[some], len(place))
+        chunks.append(at)
+        line.append(which)
+    return np.concatenate(chunks), np.concatenate(line)
+
+
+def _gathered(lines: Lines, i: int, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places and values (width, chunks) of some chunks; the memory of a CPU is read in place."""
+    if jax.default_backend() == "cpu":
+        place, value = (np.asarray(v)[i][:, chunks] for v in (lines.place, lines.value))
+        return place, value
+    fill = np.resize(chunks, 1 << len(chunks).bit_length())  # few numbers to compile for
+    place, value = (np.asarray(_take(v, i, fill)) for v in (lines.place, lines.value))
+    return place[:, : len(chunks)], value[:, : len(chunks)]
+
+
+@jax.jit
+def _take(v: Array, i: int, chunks: np.ndarray) -> Array:
+    return v[i][:, chunks]

@@ -2,11 +2,15 @@
 
 Both products are sums of what a gather brings: ``z_i = sum_j x_ij w_j`` over the entries of row i,
 and the like over those of column j. The entries of a line (a row, or a column) are cut into chunks
-of 8 or 16, and the sums of its chunks into chunks again, until one sum is left. So lines may be of
+of 4 to 16, and the sums of its chunks into chunks again, until one sum is left. So lines may be of
 any length, few places are empty, and no two sums are written to the same place.
+
+Where what is computed for all rows would not fit into memory, as z and dz of many classes, X lies
+in blocks of rows, each laid out by itself.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,11 +20,8 @@ import numpy as np
 from jax import Array
 
 from jaxlr import shard
+from jaxlr.batch.sparse.sizes import Sizes, choose_sizes
 
-LANES = 8  # added at once. Compiled loops over 16 or 32 are 2 to 3 times slower (CPU, jax 0.10.2)
-_WIDTHS = (LANES, 2 * LANES)  # of chunks of entries
-_SUM_WIDTHS = (4, LANES)  # of chunks of sums
-_DEAR = 4  # places that take as long as one more sum of a chunk
 _BLOCK_BITS = 13  # of places whose factors stay in a core's cache: 2^13
 _FILLED_AT_ONCE = 4096  # chunks
 
@@ -48,22 +49,32 @@ class Lines(NamedTuple):
     levels: tuple[Level, ...]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("rows", "columns"), meta_fields=("d",))
-@dataclass(frozen=True)
-class SparseX:
-    """Sparse features X (n, d) on a device: by ``rows``, and once more by ``columns``.
+class Block(NamedTuple):
+    """Some rows of a sparse X: by ``rows``, and once more by ``columns``.
 
     Where X only is to be multiplied by w, ``columns`` has no line.
     """
 
     rows: Lines
     columns: Lines
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=("stacked",), meta_fields=("n", "d"))
+@dataclass(frozen=True)
+class SparseX:
+    """Sparse features X (n, d) on a device: blocks of rows, all of one size, ``stacked``.
+
+    The last begins early, with rows that the one before has too.
+    """
+
+    stacked: Block
+    n: int
     d: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows n and columns d."""
-        return len(self), self.d
+        return self.n, self.d
 
     @property
     def ndim(self) -> int:
@@ -73,35 +84,79 @@ class SparseX:
     @property
     def dtype(self) -> np.dtype:
         """Type of the values."""
-        return self.rows.value.dtype
+        return self.stacked.rows.value.dtype
 
     @property
     def nbytes(self) -> int:
         """Bytes of both layouts."""
         return sum(v.nbytes for v in jax.tree.leaves(self))
 
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return self.stacked.rows.end.shape[0]
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block."""
+        return self.stacked.rows.end.shape[1]
+
+    def block(self, i: Any) -> Block:
+        """Block i, a number or traced."""
+        return jax.tree.map(lambda v: v[i], self.stacked)
+
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.rows.end)
+        return self.n
 
 
-def lay_out(X: Any, *, by_columns: bool = True) -> SparseX:
-    """Lay out SciPy's CSR ``X`` (n, d), without duplicates, on the default device."""
+def lay_out(X: Any, *, by_columns: bool = True, most_rows: int | None = None) -> SparseX:
+    """Lay out SciPy's CSR ``X`` (n, d), without duplicates, on the default device.
+
+    A block has ``most_rows`` rows at most.
+    """
     n, d = X.shape
-    by_column = X.tocsc() if by_columns else X[:0, :0].tocsc()
-    columns = _lines(by_column, n)
+    blocks = -(-n // (most_rows or n))
+    m = -(-n // blocks)
+    by_row = [_rows(X, min(i * m, n - m), m) for i in range(blocks)]
+    by_column = [(X if by_columns else X[:0, :0]).tocsc() for X in by_row]
+    columns = _lines(by_column, m)
     del by_column  # as large as X
-    return SparseX(_lines(X, d), columns, d)
+    return SparseX(Block(_lines(by_row, d), columns), n, d)
 
 
-def _lines(X: Any, places: int) -> Lines:
-    """Cut the lines of SciPy's CSR or CSC into chunks, in an order that its many places like.
+def _rows(X: Any, start: int, m: int) -> Any:
+    """Take m rows of SciPy's CSR, without a copy of their entries."""
+    if m == X.shape[0]:
+        return X
+    pointer = X.indptr[start : start + m + 1]
+    entries = slice(pointer[0], pointer[-1])
+    parts = X.data[entries], X.indices[entries], pointer - pointer[0]
+    return type(X)(parts, shape=(m, X.shape[1]))
+
+
+def _lines(blocks: Sequence[Any], places: int) -> Lines:
+    """Cut the lines of SciPy's CSR or CSC into chunks, block by block."""
+    length = np.stack([np.diff(X.indptr) for X in blocks]).astype(np.int64)
+    sizes = choose_sizes(length, places)
+    shape = len(blocks), *sizes[0]
+    value = shard.aligned_empty(shape, blocks[0].data.dtype)
+    place = shard.aligned_empty(shape, np.int32)
+    sums = [_cut_block(*one, places, sizes) for one in zip(blocks, value, place, strict=True)]
+    end, levels = jax.tree.map(lambda *v: jax.device_put(np.stack(v)), *sums)
+    return Lines(jax.device_put(value), jax.device_put(place), end, levels)
+
+
+def _cut_block(
+    X: Any, value: np.ndarray, place: np.ndarray, places: int, sizes: Sizes
+) -> tuple[Any, tuple[Level, ...]]:
+    """Fill the chunks of a block, in an order that its many places like; and say where sums are.
 
     Chunks come by blocks of places, by that of their middle entry: of the factors, which are read
     in no order, one block at a time is in the cache.
     """
+    width, chunks = place.shape
     length = np.diff(X.indptr).astype(np.int64)
-    width = min(_WIDTHS, key=lambda width: (width + _DEAR) * int((-(-length // width)).sum()))
     first, stop, count = _cut(X.indptr[:-1].astype(np.int64), length, width)
     at = np.arange(len(first), dtype=np.int32)
     if len(first):
@@ -109,14 +164,10 @@ def _lines(X: Any, places: int) -> Lines:
         block = X.indices[(first + stop) // 2] >> shift
         order = np.argsort(block.astype(np.uint16), kind="stable")
         first, stop, at[order] = first[order], stop[order], at.copy()
-    chunks = _filled_up(len(first) + 1)  # the last is empty: what it sums to is 0
-    value = shard.aligned_empty((width, chunks), X.data.dtype)
-    place = shard.aligned_empty((width, chunks), np.int32)
     edges = np.linspace(0, chunks, shard.cores() + 1).astype(int)
     parts = [slice(*part) for part in itertools.pairwise(edges)]
     shard.in_threads([partial(_fill, X, first, stop - first, value, place, p) for p in parts])
-    end, levels = _levels(at, count, chunks - 1)
-    return Lines(jax.device_put(value), jax.device_put(place), end, levels)
+    return _levels(at, count, sizes)
 
 
 def _cut(
@@ -146,39 +197,23 @@ def _fill(
                 target[:, start : start + len(entry)] = found.T
 
 
-def _levels(at: np.ndarray, count: np.ndarray, zero: int) -> tuple[Array, tuple[Level, ...]]:
+def _levels(at: np.ndarray, count: np.ndarray, sizes: Sizes) -> tuple[Any, tuple[Level, ...]]:
     """Add up the ``count`` sums of each line, which are ``at`` their places one line after another.
 
-    At ``zero`` there is a sum of nothing.
+    These are of chunks of the first of ``sizes``; the others are to be made. The last chunk of each
+    is empty: there is a sum of nothing.
     """
+    zero = sizes[0][1] - 1
     first = np.cumsum(count) - count
     end = np.full(len(count), zero, np.int32)
     end[count == 1] = at[first[count == 1]]
-    more = np.where(count > 1, count, 0)
-    if not more.any():
-        return jax.device_put(end), ()
-    width = min(_SUM_WIDTHS, key=lambda width: _places(more, width))
-    start, stop, left = _cut(first, more, width)
-    chunks = _filled_up(len(start) + 1)
-    place = np.full((width, chunks), zero, np.int32)
+    if len(sizes) == 1:
+        return end, ()
+    width, chunks = sizes[1]
+    start, stop, left = _cut(first, np.where(count > 1, count, 0), width)
+    place: Any = np.full((width, chunks), zero, np.int32)
     for j, lane in enumerate(place):
         entry = start + j
         lane[: len(start)] = np.where(entry < stop, np.take(at, entry, mode="clip"), zero)
-    sums = np.arange(len(start), dtype=np.int32)
-    next_end, levels = _levels(sums, left, chunks - 1)
-    return jax.device_put(end), (Level(jax.device_put(place), next_end), *levels)
-
-
-def _places(count: np.ndarray, width: int) -> int:
-    """Places that it takes to add up the sums of all lines in chunks of this width."""
-    places = 0
-    while (count := count[count > 1]).size:
-        count = -(-count // width)
-        places += width * int(count.sum())
-    return places
-
-
-def _filled_up(chunks: int) -> int:
-    """Return a number of chunks at most a sixteenth larger: there are few to compile for."""
-    step = max(16, 1 << max(0, chunks.bit_length() - 5))
-    return -(-chunks // step) * step
+    next_end, levels = _levels(np.arange(len(start), dtype=np.int32), left, sizes[1:])
+    return end, (Level(place, next_end), *levels)

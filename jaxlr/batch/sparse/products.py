@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxlr.batch.sparse.layout import LANES, Lines
+from jaxlr.batch.sparse.layout import Lines
+from jaxlr.batch.sparse.sizes import LANES
 
 _AT_ONCE = 1 << 24  # sums of chunks, on an accelerator
 

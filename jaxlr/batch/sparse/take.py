@@ -9,6 +9,8 @@ from jaxlr.batch.sparse.layout import SparseX, lay_out
 
 _LARGEST = 1 << 31  # what 32 bits can number
 _EXACT = 1 << 24  # integers up to which float32 has them all
+_BYTES = 1 << 28  # for what is computed of all rows of a block
+_NUMBERS = 6  # of each class: z, dz, the odds, the label and a copy
 
 
 def is_sparse(X: Any) -> bool:
@@ -16,17 +18,32 @@ def is_sparse(X: Any) -> bool:
     return isinstance(X, SparseX) or hasattr(X, "tocsr")
 
 
-def take_sparse(X: Any, *, d: int | None = None, by_columns: bool = True) -> SparseX:
+def most_rows(n_classes: int | None, dense: int = 0) -> int | None:
+    """Rows of a block for whose numbers there is memory, or None where there is for all.
+
+    They are some for each class, and for each of so many columns that are made ``dense``.
+    """
+    if n_classes is None:
+        return None
+    return max(1, _BYTES // (8 * (_NUMBERS * n_classes + 3 * dense)))
+
+
+def take_sparse(
+    X: Any, *, d: int | None = None, by_columns: bool = True, n_classes: int | None = None
+) -> SparseX:
     """Check SciPy's CSR or CSC (or another format of it) and lay it out; X itself stays as it is.
 
     Duplicates are summed. float64 stays so; all else becomes float32, but integers that float32
-    cannot tell apart. Without ``by_columns`` it can only be multiplied by w.
+    cannot tell apart. Without ``by_columns`` it can only be multiplied by w. With ``n_classes``,
+    blocks have as many rows as there is memory for.
     """
     if not isinstance(X, SparseX):
         _check_shape(X)
     if d is not None and X.shape[1] != d:
         raise ValueError(f"X has {X.shape[1]} features (columns), but w has {d}")
-    return X if isinstance(X, SparseX) else lay_out(_canonical(X), by_columns=by_columns)
+    if isinstance(X, SparseX):
+        return X
+    return lay_out(_canonical(X), by_columns=by_columns, most_rows=most_rows(n_classes))
 
 
 def _check_shape(X: Any) -> None:

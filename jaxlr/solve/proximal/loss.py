@@ -20,7 +20,6 @@ _DEAR = 1e9  # multiplications of a Hessian that are worth to be done in float32
 _CHEAP = 2e8  # multiplications of a Hessian that cost no more than another call
 _DENSE = 1 << 24  # numbers in columns of a sparse X that are dealt with as dense ones
 _FEW = 64  # columns of which NumPy is as quick to take a Hessian; it compiles nothing for a shape
-_MOST_BYTES = 1 << 31  # in them, where there is no other way
 
 
 class Look(NamedTuple):
@@ -124,16 +123,12 @@ class Loss:
         return Loss(rows, self.scaling._replace(center=center, scale=scale))
 
     def _columns(self, numbers: np.ndarray) -> Any:
-        """X[:, numbers]; of a sparse X dense, if that is not large or has to be."""
+        """X[:, numbers]; of a sparse X dense, if that is not large."""
         X: Any = self.rows.X
         if not self.sparse:
             return batch.take_columns(X, numbers)
-        taken, size = batch.take_sparse_columns(X, numbers), len(X) * len(numbers)
-        if size > _DENSE and self.scaling.n_classes is None:
-            return batch.lay_out(taken)
-        if size * X.dtype.itemsize > _MOST_BYTES:
-            raise ValueError(
-                f"X is sparse, there are several classes, and {len(numbers)} columns matter: dense "
-                f"they do not fit. Use a larger l1, or l2 alone with method='lbfgs'"
-            )
-        return shard.put(taken.toarray())
+        taken = batch.take_sparse_columns(X, numbers)
+        if len(X) * len(numbers) <= _DENSE:
+            return shard.put(taken.toarray())
+        most = batch.most_rows(self.scaling.n_classes, dense=len(numbers))
+        return batch.lay_out(taken, most_rows=most)

@@ -104,4 +104,4 @@ def _size(count: int, d: int) -> int:
     size = min(_LEAST, d)
     while size < count:
         size *= _GROWTH
-    return size
+    return min(size, d)
