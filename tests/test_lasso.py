@@ -1,11 +1,11 @@
 """Lasso and elastic net: closed forms, scikit-learn's answers, conditions and gap by NumPy."""
 
+import jax
 import numpy as np
 import pytest
 
 import jaxlr
 from jaxlr import FitStatus
-from jaxlr.solve.proximal.inverse import _inverse
 
 # Each shape compiles for a second or two: one shape of a small problem serves most tests.
 N, D = 300, 8
@@ -350,6 +350,9 @@ def test_no_covariance_with_l1():
         (dict(l1=0.1, l2=0.1, l1_ratio=0.5), "both given"),
         (dict(l2=0.1, l1_ratio=1.5), "between 0 and 1"),
         (dict(l1=0.1, method="lbfgs"), "cannot take l1"),
+        (dict(l1="a"), "l1 is 'a': it must be a number"),
+        (dict(l1=0.1, sample_weight=np.full(N, 1e300)), "Only ratios of weights matter"),
+        (dict(l1=0.1, init=(np.zeros(D), 0.0)), "init is tuple"),
     ],
 )
 def test_penalties_that_mean_nothing(given, message):
@@ -363,7 +366,11 @@ def test_paths_that_mean_nothing():
     X, y = problem()
     for given, message in (
         (dict(l1_ratio=0.0), "l1_ratio is 0.0"),
+        (dict(l1_ratio=[0.5]), r"l1_ratio is \[0.5\]: it must be a number above 0"),
         (dict(n=0), "n is 0"),
+        (dict(n=2.5), "n is 2.5: it must be a whole number"),
+        (dict(smallest=None), "smallest is None: it must be a number"),
+        (dict(penalties=["a"]), "penalties is .*: they must be numbers"),
         (dict(smallest=1.0), "smallest is 1.0"),
         (dict(penalties=[0.1, 0.0]), "above 0"),
         (dict(penalties=0.1), "penalties has shape"),
@@ -403,7 +410,47 @@ def test_without_a_column_there_is_an_intercept_and_no_path():
         jaxlr.path(X, y)
 
 
-def test_a_matrix_is_inverted_by_halves():
-    A = np.random.default_rng(0).normal(size=(600, 300))
-    C = A.T @ A / 600
-    np.testing.assert_allclose(_inverse(C) @ C, np.eye(300), atol=1e-11)
+def test_models_start_each_from_a_place_of_its_own():
+    X, y = problem()
+    l1 = np.array([0.1, 0.01])
+    fits = jaxlr.fit_many(X, y, l1=l1, tol=1e-8)
+    again = jaxlr.fit_many(X, y, l1=l1, init=fits.params, tol=1e-8)
+    assert [c.steps for c in again.certificates] == [0, 0]
+    X, y, _ = three_classes()
+    fits = jaxlr.fit_many(X, y, n_classes=3, l1=l1, tol=1e-8)
+    again = jaxlr.fit_many(X, y, n_classes=3, l1=l1, init=fits.params, tol=1e-8)
+    assert [c.steps for c in again.certificates] == [0, 0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_far_from_1():
+    """The unit of a feature changes nothing, and where its squares have no number, that is told."""
+    import scipy.sparse
+
+    X, y = problem()
+    w = jaxlr.fit(X, y, l1=0.02).params.w
+    for unit in (1e-100, 1e100):
+        far = jaxlr.fit(unit * X, y, l1=0.02 * unit)
+        assert far
+        np.testing.assert_allclose(unit * far.params.w, w, rtol=1e-6)
+    for unit in (1e-200, 1e200):
+        for form in (np.asarray, scipy.sparse.csr_array):
+            with pytest.raises(ValueError, match="squares over- or underflow"):
+                jaxlr.fit(form(unit * X), y, l1=0.02 * unit)
+    assert jaxlr.fit(X, y, l1=1e-320)
+    assert not jaxlr.fit(X, y, l1=1e300).params.w.any()
+    far = jaxlr.fit(X, y, l1=0.02, init=jaxlr.Params(np.full(D, 1e300), np.float64(0)))
+    np.testing.assert_allclose(far.params.w, w, rtol=1e-4, atol=1e-9)
+    lost = jaxlr.fit(X, y, l1=0.02, offset=np.full(N, 1e300)).certificate
+    assert lost.status is FitStatus.FAILED
+
+
+def test_a_small_shape_compiles_little(caplog):
+    X, y = problem(n=211, d=7)
+    jaxlr.path(X[:, :6], y, n=3)  # what does not depend on the shape
+    with jax.log_compiles(), caplog.at_level("WARNING", "jax"):
+        assert jaxlr.path(X[:200], y[:200], n=20)
+    compiled = {m.split()[4] for m in caplog.messages if m.startswith("Finished XLA compilation")}
+    assert len(compiled) <= 3, compiled
+    assert any("dual_sums" in name for name in compiled)
+    assert not [name for name in compiled if "curvature" in name or "gradient" in name]

@@ -154,3 +154,11 @@ atexit.register(lambda: print(bool(jaxlr.fit(X, y))))
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
     )
     assert found.stdout == "True\n", found.stderr
+
+
+def test_rows_of_a_cpu_are_read_without_a_program():
+    X, numbers = jnp.arange(77.0).reshape(11, 7), jnp.array([3, 5])
+    with Clock() as clock:
+        found = shard.on_host(X, numbers)
+    assert clock.compile == 0
+    np.testing.assert_array_equal(found, np.arange(77.0).reshape(11, 7)[[3, 5]])

@@ -16,7 +16,7 @@ from jaxlr.batch.checks import (
     first_false,
 )
 from jaxlr.batch.curvature import hessian, hessian_product
-from jaxlr.batch.dual import dual_sums, label_sums, take_columns
+from jaxlr.batch.dual import dual_sums, take_columns
 from jaxlr.batch.models import (
     Curvature,
     GradientSums,
@@ -97,7 +97,6 @@ __all__ = [
     "hessian",
     "hessian_product",
     "is_sparse",
-    "label_sums",
     "lay_out",
     "loss",
     "loss_and_grads",

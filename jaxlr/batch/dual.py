@@ -76,12 +76,6 @@ def _predictors(models: Models, X: Array) -> Array:
 
 
 @jax.jit
-def label_sums(y: Array, s: Array, labels: Array) -> Array:
-    """Weights (C,) of the rows that have each of some labels, numbers of classes."""
-    return jax.vmap(lambda label: jnp.where(y == label, s, 0).sum())(labels)
-
-
-@jax.jit
 def take_columns(X: Array, columns: Array) -> Array:
     """Columns of X, next to each other: X[:, columns]; 0 where ``columns`` is beyond the last."""
     return jnp.take(X, columns, axis=1, mode="fill", fill_value=0)

@@ -15,17 +15,17 @@ from jaxlr.solve.host import HostObjective, suits_host_rows
 from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective
 from jaxlr.solve.plan import Method, choose_method, solve
-from jaxlr.solve.proximal import Settings, check_method, take_elastic_net
+from jaxlr.solve.proximal import ProximalSettings, check_method, take_elastic_net
 from jaxlr.solve.proximal import minimise as minimise_with_l1
 from jaxlr.solve.result import Fit, FitHistory
 from jaxlr.solve.rows import (
     check_classes,
     check_not_traced,
     check_settings,
-    start,
     take_rows,
 )
 from jaxlr.solve.sparse import SparseObjective
+from jaxlr.solve.starts import start
 
 
 def fit(
@@ -129,7 +129,7 @@ def fit(
     with Clock() as clock, jax.enable_x64(True):
         rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
         if some_l1 > 0 and rows.X.shape[1]:
-            settings = Settings(tol, max_steps, fit_intercept, n_classes)
+            settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
         over = _kind_of(X, rows, n_classes)
         if over is HostObjective:

@@ -17,13 +17,12 @@ from jaxlr.solve.clock import Clock
 from jaxlr.solve.measure import measure
 from jaxlr.solve.objective import Objective, power_of_two
 from jaxlr.solve.plan import Method, choose_method, solve
-from jaxlr.solve.proximal import Settings, check_method, minimise_each, take_elastic_net
+from jaxlr.solve.proximal import ProximalSettings, check_method, minimise_each, take_elastic_net
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
     check_classes,
     check_not_traced,
     check_settings,
-    start,
     take_data_sets,
     take_many_rows,
     take_names,
@@ -31,6 +30,7 @@ from jaxlr.solve.rows import (
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.segments import Segments
 from jaxlr.solve.sparse import SparseObjective
+from jaxlr.solve.starts import own_starts, start, start_of
 
 _BYTES_AT_A_TIME = 1 << 28  # of matrices and memory, for the models that are solved together
 
@@ -157,18 +157,17 @@ def fit_many(
         w, b = np.zeros((K, *of_classes, problems[0].objective.d)), np.zeros((K, *of_classes))
         certificates: dict[int, Certificate] = {}
         for objective, models, some_l1 in problems:
+            starts = start_of(init, models, n_classes)
             if some_l1.any() and objective.d:
                 check_method(method, has_l1=True)
-                settings = Settings(tol, max_steps, fit_intercept, n_classes)
+                settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
                 w[models], b[models], found = minimise_each(
-                    objective, some_l1, _part(init, models, n_classes), settings, clock
+                    objective, some_l1, starts, settings, clock
                 )
                 certificates |= dict(zip(models.tolist(), found, strict=True))
                 continue
             chosen = choose_method(method, objective.scaling.size, sampled=objective.sampled)
-            u = start(
-                _part(init, models, n_classes), len(models), objective.scaling, objective.rows
-            )
+            u = start(starts, len(models), objective.scaling, objective.rows)
             state = solve(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
@@ -184,21 +183,6 @@ def _are_data_sets(X: Any) -> bool:
     if isinstance(X, list | tuple) and len(X) == 0:
         raise ValueError("X is an empty sequence: there is no data set in it")
     return isinstance(X, list | tuple) and np.ndim(X[0]) == 2
-
-
-def _part(init: Params | None, models: np.ndarray, n_classes: int | None) -> Params | None:
-    """Where some of the models start, if each has a start of its own."""
-    if init is None or _starts(init, n_classes) is None:
-        return init
-    w, b = np.asarray(init.w), np.asarray(init.b)
-    return host_params(w[models], np.broadcast_to(b, w.shape[:-1])[models])
-
-
-def _starts(init: Params | None, n_classes: int | None) -> int | None:
-    """How many models have a start of their own; None where all have the same."""
-    if init is None or np.ndim(init.w) <= (1 if n_classes is None else 2):
-        return None
-    return len(init.w)
 
 
 def _together(p: int) -> int:
@@ -275,7 +259,7 @@ def _rows_and_view(X: ArrayLike, asked: _Asked) -> tuple[Rows, View, int]:
             "sample_weight": s_columns,
             "classes": None if label is None else len(label),
             "left_out": None if left_out is None else len(left_out),
-            "init": _starts(asked.init, asked.n_classes),
+            "init": own_starts(asked.init, asked.n_classes),
         }
     )
     view = View(

@@ -43,12 +43,12 @@ def curved(H: Any) -> Any:
     step there is the gradient.
     """
     xp, P = H.__array_namespace__(), H.shape[-1]
-    flat = ~_is_resolved(xp.linalg.diagonal(H))
+    flat = ~is_resolved(xp.linalg.diagonal(H))
     return xp.where(flat[:, :, None] & xp.eye(P, dtype=bool)[None], 1.0, H)
 
 
-def _is_resolved(diagonal: Any) -> Any:
-    """Tell curvatures (K, P) from rounding, such as that of a constant column once it is centred.
+def is_resolved(diagonal: Any) -> Any:
+    """Tell curvatures (..., P) from rounding, such as that of a constant column that is centred.
 
     The loss has at most 1/4 by a standardised feature: a larger entry is a penalty, which says
     nothing of the sums behind the others.
@@ -95,7 +95,7 @@ class NewtonMatrix:
 
 def _roots(diagonal: np.ndarray) -> np.ndarray:
     """Square roots; 1 where there is nothing but rounding."""
-    return np.sqrt(np.where(_is_resolved(diagonal), diagonal, 1.0))
+    return np.sqrt(np.where(is_resolved(diagonal), diagonal, 1.0))
 
 
 def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -78,10 +78,14 @@ class Objective:
         *,
         typical: bool = True,
         reads: float = 0.0,
+        narrow: type | None = None,
+        singular: bool = False,
     ) -> None:
         self.rows, self.view, self.scaling, self.l2, self.mesh = rows, view, scaling, l2, mesh
         self.typical = typical  # whether a sample of the rows is like all of them
-        self.narrow = np.float64 if rows.X.dtype == np.float64 else np.float32
+        # The type of what need not be wide: that of X, if nothing else is asked for.
+        self.narrow = narrow or (np.float64 if rows.X.dtype == np.float64 else np.float32)
+        self.singular = singular  # whether Hessians may have directions without curvature
         self.penalty = scaling.penalty(l2)
         self.reads = reads
         self._samples: dict[int, Sample] = {}
@@ -160,7 +164,8 @@ class Objective:
             return self.scaling.matrix(bend.H) / bend.s[:, None, None]
 
     def _with_penalty(self, bend: Any, lanes: np.ndarray) -> np.ndarray:
-        return with_penalty(self._mean(bend), self.penalty[lanes], self.scaling.n_classes)
+        n_classes = None if self.singular else self.scaling.n_classes
+        return with_penalty(self._mean(bend), self.penalty[lanes], n_classes)
 
     def curvature(
         self, u: np.ndarray, lanes: np.ndarray, sample: Sample, *, wide: bool, of: Moment = "loss"

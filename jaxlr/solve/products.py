@@ -11,6 +11,7 @@ _OF_A_VECTOR, _OF_A_MATRIX = 9_000, 250_000  # multiplications below which OpenB
 
 _FEW_FOR_A_GRAM = 32  # rows: in pieces of fewer, their sums are no small part of the work
 _FEW = 4  # rows: in pieces of fewer, one core takes longer than it would wait
+_MOSTLY_0 = 3  # times as many numbers as are not 0: from there on, rows are copied
 
 
 def gram(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -49,3 +50,17 @@ def times(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     np.matmul(A[:whole].reshape(-1, rows, k), B, out=pieces)
     product[whole:] = A[whole:] @ B
     return product
+
+
+def times_mostly_0(H: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Multiply ``H x``: H (p, p) symmetric, and x (p,) with few numbers that are not 0.
+
+    Examples
+    --------
+    >>> print(times_mostly_0(np.array([[1.0, 2.0], [2.0, 3.0]]), np.array([0.0, 1.0])))
+    [2. 3.]
+    """
+    some = np.flatnonzero(x)
+    if _MOSTLY_0 * len(some) > len(x):
+        return times(H, x)
+    return np.einsum("j,jk->k", x[some], H[some])

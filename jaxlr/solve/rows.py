@@ -10,8 +10,6 @@ from jax.typing import ArrayLike
 
 from jaxlr import batch, shard
 from jaxlr.batch import Rows
-from jaxlr.core import Params
-from jaxlr.solve.scaling import Scaling
 
 
 def check_settings(tol: float, max_steps: int, method: str = "auto") -> None:
@@ -159,7 +157,10 @@ def _check_columns(name: str, v: Any, X: Any, ok: Any, rule: str) -> None:
 
 def take_penalties(given: ArrayLike, K: int, name: str = "l2") -> np.ndarray:
     """Check the penalties of K models: (K,)."""
-    v = np.asarray(given, np.float64)
+    try:
+        v = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {given!r}: it must be a number, or one a model") from error
     if v.ndim > 1 or v.size not in (1, K):
         raise ValueError(
             f"{name} has shape {v.shape}: pass one number, or one for each of {K} models"
@@ -167,23 +168,3 @@ def take_penalties(given: ArrayLike, K: int, name: str = "l2") -> np.ndarray:
     if not (np.isfinite(v) & (v >= 0)).all():
         raise ValueError(f"{name} is {v}: it must be finite and at least 0")
     return np.broadcast_to(v, (K,))
-
-
-def start(init: Params | None, K: int, scaling: Scaling, rows: Rows) -> np.ndarray:
-    """Where K models start, in standardised parameters (K, p): at z = 0 on average."""
-    if init is None:
-        u = np.zeros((K, scaling.size))
-        if rows.offset is not None and scaling.intercept:
-            u[:, -1] = -np.mean(np.asarray(rows.offset, np.float64))
-        return u
-    if not isinstance(init, Params):
-        raise ValueError(f"init is {type(init).__name__}: it must be jaxlr.Params(w, b)")
-    w, b = np.asarray(init.w, np.float64), np.asarray(init.b, np.float64)
-    classes = () if scaling.n_classes is None else (scaling.n_classes,)
-    of_w, of_b = (*classes, scaling.d), classes
-    if w.shape not in (of_w, (K, *of_w)) or b.shape not in (of_b, (K, *of_b)):
-        raise ValueError(f"init has w {w.shape} and b {b.shape}: they must be {of_w} and {of_b}")
-    if not (np.isfinite(w).all() and np.isfinite(b).all()):
-        raise ValueError("init is not finite")
-    u = scaling.from_raw(np.broadcast_to(w, (K, *of_w)), np.broadcast_to(b, (K, *of_b)))
-    return scaling.centered(u)

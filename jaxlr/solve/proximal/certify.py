@@ -1,22 +1,25 @@
 """From where the way of a model ended to what may be claimed of it."""
 
+import numpy as np
+
 from jaxlr.core import Params
 from jaxlr.solve.certify import status_of
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.gap import duality_gap
-from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.result import PROXIMAL, Certificate, host_params
 
 
-def certify(descent: Descent, penalty: Penalty, tol: float, clock: Clock) -> Certificate:
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite has failed
+def certify(descent: Descent, penalty: ElasticNet, tol: float, clock: Clock) -> Certificate:
     """Certificate of a model for the penalty that it was last solved for."""
     here, u = descent.look(), descent.u
     scaling, of = descent.loss.scaling, descent.loss.of_features
     size = float(penalty.violation(u, here.g).max(initial=0))
     dw, db = scaling.raw_gradient(here.g[None])
     scale = scaling.scale[0]
-    raw = Penalty(of(penalty.l1) * scale, of(penalty.l2) * scale**2)
+    raw = ElasticNet(of(penalty.l1) * scale, of(penalty.l2) * scale**2)
     violation = raw.violation(of(u) / scale, dw.reshape(descent.loss.classes, -1))
     J = here.loss + penalty.of_place(u)
     return Certificate(

@@ -19,7 +19,7 @@ import numpy as np
 from jaxlr.solve.descent import Turn
 from jaxlr.solve.products import times
 from jaxlr.solve.proximal.loss import Look, Loss
-from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.proximal.working_set import WorkingSet
 from jaxlr.solve.steps import NARROW, WIDE, is_good, shortened
 
@@ -57,7 +57,8 @@ class Descent:
         self.turns: list[Turn] = []
         self.before = Count(0, 0.0)
 
-    def solve(self, penalty: Penalty, tol: float, max_steps: int) -> None:
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # no step leads to such a place
+    def solve(self, penalty: ElasticNet, tol: float, max_steps: int) -> None:
         """Go on to where the largest violation of the conditions is at most ``tol``."""
         if self.turns:
             self.before = Count(self.steps, self.reads)
@@ -79,12 +80,13 @@ class Descent:
             violation[self.set.coordinates] = 0
             self._descend(penalty, max(tol, 0.1 * violation.max(initial=0)), last)
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def find_intercept(self, tol: float, max_steps: int) -> None:
         """Go to the optimum of the intercept alone."""
         if self.loss.scaling.intercept:
             l1 = np.full((self.loss.classes, self.loss.d + 1), _NEVER)
             l1[:, -1] = 0
-            self._descend(Penalty(l1.ravel(), np.zeros(l1.size)), tol, max_steps)
+            self._descend(ElasticNet(l1.ravel(), np.zeros(l1.size)), tol, max_steps)
 
     @property
     def reads(self) -> float:
@@ -97,20 +99,20 @@ class Descent:
             self.here = self.loss.look(self.u)
         return self.here
 
-    def _settle(self, penalty: Penalty) -> None:
+    def _settle(self, penalty: ElasticNet) -> None:
         """Give all classes in common what costs least: the loss does not change, nor its slopes."""
         of = self.loss.of_features
         u = of(self.u)  # a view
         if len(u) > 1:
             active = np.flatnonzero(u.any(axis=0))
-            of_active = Penalty(*(of(v)[:, active] for v in penalty))
+            of_active = ElasticNet(*(of(v)[:, active] for v in penalty))
             u[:, active] += of_active.common(u[:, active])
 
-    def _note(self, here: Look, penalty: Penalty, size: float) -> None:
+    def _note(self, here: Look, penalty: ElasticNet, size: float) -> None:
         J = here.loss + penalty.of_place(self.u)
         self.turns.append(Turn(self.steps, self.reads, float(J), float(size), 1.0))
 
-    def _choose(self, penalty: Penalty, here: Look, violation: np.ndarray) -> bool:
+    def _choose(self, penalty: ElasticNet, here: Look, violation: np.ndarray) -> bool:
         """Let in the columns that have a coefficient, or whose gradient is near their l1.
 
         Those that break their condition most come first. Returns whether none had to come in.
@@ -126,7 +128,7 @@ class Descent:
             self.set = WorkingSet.of_best(self.loss, order, count)
         return same
 
-    def _descend(self, penalty: Penalty, tol: float, last: int) -> None:
+    def _descend(self, penalty: ElasticNet, tol: float, last: int) -> None:
         """Minimise over the working set."""
         work, here = self.set, self.here
         penalty = penalty.at(work.coordinates)
@@ -164,7 +166,7 @@ class Descent:
         self.here = look if work.whole and wide else None
 
     def _step(
-        self, penalty: Penalty, u: np.ndarray, look: Look, slack: float, *, wide: bool
+        self, penalty: ElasticNet, u: np.ndarray, look: Look, slack: float, *, wide: bool
     ) -> tuple[np.ndarray, Look] | None:
         """Step from u (q,) to a better place; None where no step leads to one."""
         model = self.set.quadratic(penalty.l2)

@@ -14,12 +14,12 @@ from jaxlr.solve.objective import Objective
 from jaxlr.solve.proximal.certify import certify, params_of
 from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.loss import Loss
-from jaxlr.solve.proximal.penalty import Penalty
-from jaxlr.solve.result import Certificate, Fit, FitHistory, host_params
-from jaxlr.solve.rows import start
+from jaxlr.solve.proximal.penalty import ElasticNet
+from jaxlr.solve.result import Certificate, Fit, FitHistory
+from jaxlr.solve.starts import start, start_of
 
 
-class Settings(NamedTuple):
+class ProximalSettings(NamedTuple):
     """How far to go: ``tol`` is the largest violation of the conditions to leave."""
 
     tol: float
@@ -34,7 +34,7 @@ def check_method(method: str, *, has_l1: bool) -> None:
         raise ValueError("method is 'lbfgs': it cannot take l1. Leave it 'auto', or use l2 alone")
 
 
-def begin(rows: Rows, init: Params | None, settings: Settings) -> Descent:
+def begin(rows: Rows, init: Params | None, settings: ProximalSettings) -> Descent:
     """Measure the rows, and stand at the optimum of the intercept alone, or where init says."""
     _, _, intercept, n_classes = settings
     scaling, reads = measure_exactly(rows, intercept=intercept, n_classes=n_classes)
@@ -55,7 +55,7 @@ def _alike(rows: Rows) -> Rows:
 
 
 def minimise(
-    rows: Rows, l1: float, l2: float, init: Params | None, settings: Settings, clock: Clock
+    rows: Rows, l1: float, l2: float, init: Params | None, settings: ProximalSettings, clock: Clock
 ) -> Fit:
     """Take one model to its optimum, and certify it."""
     descent, penalty = _solve(rows, l1, l2, init, settings)
@@ -71,12 +71,12 @@ def _solve(
     l1: float,
     l2: float,
     init: Params | None,
-    settings: Settings,
+    settings: ProximalSettings,
     begun: Descent | None = None,
-) -> tuple[Descent, Penalty]:
+) -> tuple[Descent, ElasticNet]:
     """Solve for a penalty: from where a descent has ``begun``, or from init, or from 0."""
     descent = begun or begin(rows, init, settings)
-    penalty = Penalty.of(l1, l2, descent.loss.scaling)
+    penalty = ElasticNet.of(l1, l2, descent.loss.scaling)
     descent.solve(penalty, settings.tol, settings.max_steps)
     if init is not None and descent.stuck:  # from where no way leads down
         return _solve(rows, l1, l2, None, settings)
@@ -84,7 +84,11 @@ def _solve(
 
 
 def minimise_each(
-    objective: Objective, l1: np.ndarray, init: Params | None, settings: Settings, clock: Clock
+    objective: Objective,
+    l1: np.ndarray,
+    init: Params | None,
+    settings: ProximalSettings,
+    clock: Clock,
 ) -> tuple[np.ndarray, np.ndarray, list[Certificate]]:
     """Take K models of one objective to their optima: w (K, d), b (K,), certificates.
 
@@ -98,7 +102,7 @@ def minimise_each(
         rows, descent = _rows_of(objective, alike[0]), None
         for k in sorted(alike, key=lambda k: -l1[k]):
             begun = None if init is not None else descent
-            of_k = _init_of(init, k, w.ndim)
+            of_k = start_of(init, k, settings.n_classes)
             descent, penalty = _solve(rows, l1[k], objective.l2[k], of_k, settings, begun)
             if not np.isfinite(descent.look().loss):
                 batch.check_features(rows.X, sparse=True)  # says where X is not finite
@@ -131,11 +135,3 @@ def _rows_of(objective: Objective, k: int) -> Rows:
         kept = fold != view.left_out
         s = kept if s is None else jnp.where(kept, s, jnp.zeros_like(s))
     return Rows(X, y, s, offset)
-
-
-def _init_of(init: Params | None, k: int, stacked: int) -> Params | None:
-    """Where model k starts; w of ``stacked`` dimensions has one start for each."""
-    if init is None or np.ndim(init.w) < stacked:
-        return init
-    w = np.asarray(init.w)
-    return host_params(w[k], np.broadcast_to(init.b, w.shape[:-1])[k])

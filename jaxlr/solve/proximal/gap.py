@@ -19,13 +19,13 @@ E. Ndiaye and others, *Gap Safe Screening Rules for Sparsity Enforcing Penalties
 import numpy as np
 
 from jaxlr.solve.proximal.loss import Look
-from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.proximal.working_set import WorkingSet
 
 _EPS = np.finfo(np.float64).eps
 
 
-def duality_gap(penalty: Penalty, u: np.ndarray, here: Look, work: WorkingSet) -> float:
+def duality_gap(penalty: ElasticNet, u: np.ndarray, here: Look, work: WorkingSet) -> float:
     """Duality gap at u (P,), in nats, in one read of the columns of the working set."""
     loss = work.loss_of_all
     of = loss.of_features

@@ -4,19 +4,21 @@ from contextlib import suppress
 
 import numpy as np
 
-from jaxlr.solve.products import times
+from jaxlr.solve.products import times, times_mostly_0
 
 # Of the right side, what may be left over: without a correction, and with one.
 _ROUNDING, _ACCURATE = 1e-13, 1e-10
-_SMALL = 128  # matrices that LAPACK inverts with one core
+_SMALL = 64  # matrices that LAPACK inverts with one core
+_MORE = 10.0 ** np.arange(-12, 3, 2)  # on a diagonal of ones, where rounding left too little
 _TINY = np.finfo(np.float64).tiny
 _MOST = 0.3  # of a block, that may change before it is inverted anew
 
 
 class FaceInverse:
-    """Inverse of ``H[face][:, face]`` for one face after the other, (p, p) and 0 elsewhere.
+    """Inverse of ``H[face][:, face]`` for one face after the other, H (p, p).
 
-    Where k coordinates enter or leave, that is k p^2 multiplications instead of p^3 (bordering).
+    Where k of s coordinates enter or leave, that is k s^2 multiplications instead of s^3
+    (bordering).
     """
 
     def __init__(self, H: np.ndarray) -> None:
@@ -26,49 +28,56 @@ class FaceInverse:
     def solve(self, face: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Solve ``H x = b`` on a face (p,), with x 0 elsewhere; return x (p,) and H x (p,)."""
         self._move_to(face)
-        b = np.where(face, b, 0.0)
-        x, Hx = self._apply(face, b)
-        if self._changed and not self._leaves(face, b, Hx) <= _ACCURATE:
+        x, Hx = self._apply(b)
+        if self._changed and not self._leaves(b, Hx) <= _ACCURATE:
             self._forget()
             self._move_to(face)
-            x, Hx = self._apply(face, b)
+            x, Hx = self._apply(b)
         return x, Hx
 
-    def _apply(self, face: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = times(self.M, b)
-        Hx = times(self.H, x)
-        if self._leaves(face, b, Hx) <= _ROUNDING:
+    def _apply(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = np.zeros(len(b))
+        x[self.members] = times(self.M, b[self.members])
+        Hx = times_mostly_0(self.H, x)
+        if self._leaves(b, Hx) <= _ROUNDING:
             return x, Hx
-        more = times(self.M, np.where(face, b - Hx, 0.0))
-        return x + more, Hx + times(self.H, more)
+        x[self.members] += times(self.M, (b - Hx)[self.members])
+        return x, times_mostly_0(self.H, x)
 
-    def _leaves(self, face: np.ndarray, b: np.ndarray, Hx: np.ndarray) -> float:
-        return abs(b - Hx)[face].max(initial=0) / max(abs(b).max(initial=0), _TINY)
+    def _leaves(self, b: np.ndarray, Hx: np.ndarray) -> float:
+        b, Hx = b[self.members], Hx[self.members]
+        return abs(b - Hx).max(initial=0) / max(abs(b).max(initial=0), _TINY)
 
     def _forget(self) -> None:
-        self.face, self.M = np.zeros(len(self.H), bool), np.zeros_like(self.H)
+        self.members, self.M = np.zeros(0, int), np.zeros((0, 0))
         self._changed = False  # by anything but one inversion
 
     def _move_to(self, face: np.ndarray) -> None:
-        if np.sum(face ^ self.face) > _MOST * np.sum(face):
+        enter = face.copy()
+        enter[self.members] = False
+        stay = face[self.members]
+        if np.sum(enter) + np.sum(~stay) > _MOST * np.sum(face):
             self._forget()
-        leave, enter = np.flatnonzero(self.face & ~face), np.flatnonzero(face & ~self.face)
-        self._changed |= self.face.any() and len(leave) + len(enter) > 0
-        M, H = self.M, self.H
-        if len(leave):
-            B = M[:, leave]
-            M -= times(times(B, _inverse(B[leave])), B.T)
-            M[leave] = M[:, leave] = 0
-        if len(enter):
-            C, first = H[np.ix_(enter, enter)], not (self.face & face).any()
-            A = None if first else times(M, H[:, enter])
-            inverse = _inverse(C if A is None else C - times(H[enter], A))
-            if A is not None:
-                B = times(A, inverse)
-                M += times(B, A.T)
-                M[:, enter], M[enter] = -B, -B.T
-            M[np.ix_(enter, enter)] = inverse
-        self.face = face.copy()
+            enter, stay = face, np.zeros(0, bool)
+        if not stay.all():
+            self._drop(stay)
+        if enter.any():
+            self._add(np.flatnonzero(enter))
+
+    def _drop(self, stay: np.ndarray) -> None:
+        B = self.M[np.ix_(stay, ~stay)]
+        leaving = _inverse(self.M[np.ix_(~stay, ~stay)])
+        self.M = self.M[np.ix_(stay, stay)] - times(times(B, leaving), B.T)
+        self.members, self._changed = self.members[stay], True
+
+    def _add(self, enter: np.ndarray) -> None:
+        side = self.H[np.ix_(enter, self.members)]
+        A = times(self.M, side.T)
+        entering = _inverse(self.H[np.ix_(enter, enter)] - times(side, A))
+        B = times(A, entering)
+        self.M = np.block([[self.M + times(B, A.T), -B], [-B.T, entering]])
+        self._changed |= len(self.members) > 0
+        self.members = np.append(self.members, enter)
 
 
 def _inverse(C: np.ndarray) -> np.ndarray:
@@ -79,19 +88,18 @@ def _inverse(C: np.ndarray) -> np.ndarray:
         inverse = np.linalg.inv(C)
         if (np.diag(inverse) > 0).all():
             return (inverse + inverse.T) / 2
-    from scipy.linalg import get_lapack_funcs  # a tenth of a second that `import jaxlr` spares
-
-    potrf, potri = get_lapack_funcs(("potrf", "potri"), (C,))
-    root, more = np.sqrt(np.maximum(np.abs(np.diag(C)), _TINY)), 0.0
+    root, one = np.sqrt(np.maximum(np.abs(np.diag(C)), _TINY)), np.eye(len(C))
     unit = C / np.outer(root, root)
-    while True:
-        factor, failed = potrf(unit + more * np.eye(len(C)), lower=True)
-        if not failed:
-            break
-        more = max(100 * more, 1e-12)
-    inverse = potri(factor, lower=True)[0]
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    return inverse / np.outer(root, root)
+    more = next((more for more in _MORE if _is_definite(unit + more * one)), _MORE[-1])
+    inverse = np.linalg.inv(unit + more * one) / np.outer(root, root)
+    return (inverse + inverse.T) / 2
+
+
+def _is_definite(C: np.ndarray) -> bool:
+    with suppress(np.linalg.LinAlgError):
+        np.linalg.cholesky(C)
+        return True
+    return False
 
 
 def _by_halves(C: np.ndarray) -> np.ndarray:

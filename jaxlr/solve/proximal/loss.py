@@ -3,10 +3,12 @@
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxlr import batch, shard
 from jaxlr.batch import Rows, SparseX, View
+from jaxlr.solve.host import HostObjective
 from jaxlr.solve.objective import ALL, Objective, host_models
 from jaxlr.solve.plan import OFF_CENTER, SMALL
 from jaxlr.solve.scaling import Scaling
@@ -17,6 +19,7 @@ _LANE = np.zeros(1, int)
 _DEAR = 1e9  # multiplications of a Hessian that are worth to be done in float32
 _CHEAP = 2e8  # multiplications of a Hessian that cost no more than another call
 _DENSE = 1 << 24  # numbers in columns of a sparse X that are dealt with as dense ones
+_FEW = 64  # columns of which NumPy is as quick to take a Hessian; it compiles nothing for a shape
 
 
 class Look(NamedTuple):
@@ -31,40 +34,29 @@ class Look(NamedTuple):
     H: np.ndarray | None
 
 
-class _Unpenalised:
-    """Hessians as they are: the penalty comes later, and singular ones are no obstacle."""
-
-    def _with_penalty(self, bend: Any, lanes: np.ndarray) -> np.ndarray:
-        objective: Any = self
-        return objective._mean(bend)
-
-
-class _Dense(_Unpenalised, Objective):
-    pass
-
-
-class _Sparse(_Unpenalised, SparseObjective):
-    pass
-
-
 class Loss:
     """Mean loss of one model by u (P,), in standardised parameters, with no penalty."""
 
     def __init__(self, rows: Rows, scaling: Scaling, reads: float = 0.0) -> None:
         self.sparse = isinstance(rows.X, SparseX)
         self.mesh = None if self.sparse else shard.mesh_of(rows.X)
-        over = _Sparse if self.sparse else _Dense
-        self.objective = over(rows, View(), scaling, np.zeros(1), self.mesh, reads=reads)
         self.rows, self.scaling, self.d = rows, scaling, scaling.d
         self.classes = scaling.n_classes or 1
-        self.always_wide = self.objective.narrow == np.float64
-        work = self.objective.n * scaling.size**2  # of a Hessian, in multiplications
+        self.always_wide = rows.X.dtype == np.float64
+        work = len(rows.X) * scaling.size**2  # of a Hessian, in multiplications
         # Whether each read brings the Hessian along.
-        self.bends_along = not self.sparse and work <= _CHEAP and self.objective.size <= SMALL
-        if work > _DEAR:
-            self.objective.narrow = np.float32
+        self.bends_along = not self.sparse and work <= _CHEAP and len(rows.X) * self.d <= SMALL
+        narrow = np.float32 if work > _DEAR else None
         if np.any(abs(scaling.center) > OFF_CENTER * scaling.scale):
-            self.objective.narrow = np.float64
+            narrow = np.float64
+        over = SparseObjective if self.sparse else Objective
+        on_host = self.mesh is None and jax.default_backend() == "cpu"
+        if on_host and self.bends_along and self.d <= _FEW:
+            over, rows = HostObjective, jax.tree.map(np.asarray, rows)
+        self.objective = over(
+            rows, View(), scaling, np.zeros(1), self.mesh,
+            reads=reads, narrow=narrow, singular=True,
+        )  # fmt: skip
 
     @property
     def reads(self) -> float:
@@ -101,13 +93,11 @@ class Loss:
     @cached_property
     def shares(self) -> np.ndarray:
         """Shares (C,) of the weight of all rows that the classes have; (2,) for two classes."""
-        y: Any = self.rows.y
-        s: Any = self.rows.s
+        y, s = shard.on_host(self.rows.y), shard.on_host(self.rows.s)
         if self.scaling.n_classes is None:
-            one = float((y * s).sum() / s.sum())
+            one = float(y @ s / s.sum())
             return np.array([1 - one, one])
-        found = np.asarray(batch.label_sums(y, s, np.arange(self.classes, dtype=np.float64)))
-        return found / found.sum()
+        return np.bincount(y.astype(int), s, self.classes) / s.sum()
 
     def dual(self, u: np.ndarray, a: np.ndarray, mix: float, shares: np.ndarray) -> np.ndarray:
         """Mean of ``t o - L*(t, y)`` (m,) at shares (m,) of the slopes at u, mixed with a - y."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,8 +13,8 @@ from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.proximal.certify import certify, params_of
 from jaxlr.solve.proximal.descent import Descent
-from jaxlr.solve.proximal.fit import Settings, begin
-from jaxlr.solve.proximal.penalty import Penalty
+from jaxlr.solve.proximal.fit import ProximalSettings, begin
+from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.result import Certificate, host_params
 from jaxlr.solve.rows import check_classes, check_not_traced, check_settings, take_rows
 
@@ -127,7 +128,7 @@ def path(
     check_settings(tol, max_steps)
     _check(l1_ratio, n, smallest)
     check_classes(n_classes)
-    settings = Settings(tol, max_steps, fit_intercept, n_classes)
+    settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
     with Clock() as clock, jax.enable_x64(True):
         rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
         if rows.X.shape[1] == 0:
@@ -143,7 +144,7 @@ def path(
         for k in np.argsort(-taken, kind="stable").tolist():
             whole = float(taken[k])
             l1, l2 = l1_ratio * whole, (1 - l1_ratio) * whole
-            penalty = Penalty.of(l1, l2, descent.loss.scaling)
+            penalty = ElasticNet.of(l1, l2, descent.loss.scaling)
             descent.solve(penalty, tol, max_steps)
             found[k] = params_of(descent), certify(descent, penalty, tol, clock)
     params, certificates = zip(*(found[k] for k in range(len(taken))), strict=True)
@@ -166,18 +167,26 @@ def _largest(descent: Descent, l1_ratio: float) -> float:
 
 
 def _check(l1_ratio: float, n: int, smallest: float) -> None:
-    if not 0 < l1_ratio <= 1:
+    if not (_is_number(l1_ratio) and 0 < l1_ratio <= 1):
         raise ValueError(
-            f"l1_ratio is {l1_ratio}: it must be above 0 and at most 1. Without l1 use fit_many"
+            f"l1_ratio is {l1_ratio!r}: it must be a number above 0 and at most 1. Without l1 use "
+            "fit_many"
         )
-    if n < 1:
-        raise ValueError(f"n is {n}: a path has one penalty or more")
-    if not 0 < smallest < 1:
-        raise ValueError(f"smallest is {smallest}: it must be between 0 and 1")
+    if not (_is_number(n, whole=True) and n >= 1):
+        raise ValueError(f"n is {n!r}: it must be a whole number of penalties, at least 1")
+    if not (_is_number(smallest) and 0 < smallest < 1):
+        raise ValueError(f"smallest is {smallest!r}: it must be a number between 0 and 1")
+
+
+def _is_number(v: Any, *, whole: bool = False) -> bool:
+    return np.ndim(v) == 0 and np.asarray(v).dtype.kind in ("iu" if whole else "iuf")
 
 
 def _checked(penalties: ArrayLike) -> np.ndarray:
-    taken = np.asarray(penalties, np.float64)
+    try:
+        taken = np.asarray(penalties, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"penalties is {penalties!r}: they must be numbers") from error
     if taken.ndim != 1 or taken.size == 0:
         raise ValueError(f"penalties has shape {taken.shape}: pass one or more, (n,)")
     if not (np.isfinite(taken) & (taken > 0)).all():

@@ -39,23 +39,23 @@ def take_elastic_net(
     return ratio * l2, (1 - ratio) * l2
 
 
-class Penalty(NamedTuple):
+class ElasticNet(NamedTuple):
     """Factors (p,) of ``|u_j|`` and of ``u_j^2 / 2``."""
 
     l1: np.ndarray
     l2: np.ndarray
 
     @classmethod
-    def of(cls, l1: float, l2: float, scaling: Scaling) -> "Penalty":
+    def of(cls, l1: float, l2: float, scaling: Scaling) -> "ElasticNet":
         """Penalties on w, as one model's u has them."""
         inverse = 1 / scaling.scale[0]
         factors = np.append(inverse, 0.0) if scaling.intercept else inverse
         factors = np.tile(factors, scaling.n_classes or 1)
         return cls(l1 * factors, l2 * factors**2)
 
-    def at(self, coordinates: np.ndarray) -> "Penalty":
+    def at(self, coordinates: np.ndarray) -> "ElasticNet":
         """Take those of some coordinates."""
-        return Penalty(self.l1[coordinates], self.l2[coordinates])
+        return ElasticNet(self.l1[coordinates], self.l2[coordinates])
 
     def of_place(self, u: np.ndarray) -> float:
         """Return the penalty at u, in nats."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxlr.solve.newton import is_resolved
 from jaxlr.solve.proximal.loss import Look, Loss
 from jaxlr.solve.proximal.quadratic import Quadratic
 
@@ -84,9 +85,7 @@ class WorkingSet:
         assert self.H is not None
         H = self.H + np.diag(l2)
         diagonal = np.diag(H)
-        # A column without curvature has no gradient either: any will do.
-        flat = ~(diagonal > 1e-14 * np.diag(self.H).max(initial=0))
-        return H + np.diag(np.where(flat, 1.0, self._more * diagonal))
+        return H + np.diag(np.where(is_resolved(diagonal), self._more * diagonal, 1.0))
 
     def _padded(self, u: np.ndarray) -> np.ndarray:
         padded = np.zeros(self._size)
