@@ -141,15 +141,19 @@ def test_checkpoints_come_by_the_clock_too(tmp_path, whole):
 
 FACTS = Path("facts", "metadata")
 DAMAGES = {
-    # In all files: Orbax keeps some that nothing reads, which may be the largest.
-    "a flipped bit": lambda folder: [flip(path) for path in (folder / "state").rglob("d/*")],
-    "half a file": lambda folder: [os.truncate(path, 9) for path in (folder / "state").rglob("d/*")],
+    "a flipped bit": lambda folder: [flip(path) for path in data_files(folder)],
+    "half a file": lambda folder: [os.truncate(path, 9) for path in data_files(folder)],
     "no arrays": lambda folder: shutil.rmtree(folder / "state"),
     "no facts": lambda folder: (folder / FACTS).unlink(),
     "other facts": lambda folder: swap(folder / FACTS, b"metrics_size", b"m_size"),
     "another length": lambda folder: swap(folder / FACTS, b'_size": 1', b'_size": 2'),
     "empty": lambda folder: [shutil.rmtree(folder), folder.mkdir()],
 }
+
+
+def data_files(folder: Path) -> list[Path]:
+    """All of them: Orbax keeps some that nothing reads, and one of those may be the largest."""
+    return list((folder / "state").rglob("d/*"))
 
 
 def flip(path: Path) -> None:
