@@ -219,6 +219,7 @@ for out in sys.argv[2:]:
 """
 
 
+@pytest.mark.thorough
 def test_a_run_of_many_rows_takes_all_devices_and_is_the_same_again(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((190_000, 16), np.float32)  # 8 MiB of it to train on

@@ -61,7 +61,7 @@ def test_attributes_are_those_of_scikit_learn(K, legacy, refit):
     assert ours.score(X, names) == pytest.approx(theirs.score(X, names), rel=1e-6)
 
 
-@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("K", [2, pytest.param(3, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_shares_of_l1(K, legacy):
     X, y = problem(28, K=K)

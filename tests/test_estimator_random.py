@@ -160,7 +160,10 @@ def test_boolean_labels_of_strict_types():
     check(two._replace(**KINDS["none"]))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(v, marks=pytest.mark.thorough if v == "elastic net" else ()) for v in KINDS],
+)
 @given(drawn=DRAWN)
 @settings(max_examples=6, deadline=None, derandomize=True)
 def test_random_problems(kind, drawn):

@@ -102,6 +102,7 @@ def test_float32_rows_are_as_near_as_the_certificate_says_in_few_reads(order):
     assert abs(fit.certificate.objective - J) <= 2 * fit.certificate.gap + 1e-14
 
 
+@pytest.mark.thorough
 def test_few_rows_of_all_the_weight_are_not_left_to_a_sample():
     X, y = problem(np.float32)
     s = np.where(np.arange(N) % 500 == 0, S, 1e-6 * S)
@@ -139,6 +140,7 @@ def test_where_there_is_no_optimum_it_says_so(case):
         assert certificate.runaway == (3,)
 
 
+@pytest.mark.thorough
 def test_a_block_may_be_larger_than_the_rows():
     X, y = (v[:300] for v in problem(np.float32))
     fits = [jaxlr.fit_stream(Counting(X, y, m=m)) for m in (300, 1000)]

@@ -126,8 +126,14 @@ EVERYDAY = {
 }
 
 
+# A second or more each, by the way that others of this list go, too.
+SLOW = "trees", "norm", "cumsum", "several outputs", "sort", "max"
+
+
 @pytest.mark.relaxed
-@pytest.mark.parametrize("name", EVERYDAY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(v, marks=pytest.mark.thorough if v in SLOW else ()) for v in EVERYDAY]
+)
 def test_right_rules_pass_and_wrong_ones_do_not(name):
     f, right, wrong, args = EVERYDAY[name]
     report = quick(rule(f, right), *args, argnums=0 if name == "trees" else None)
@@ -222,7 +228,10 @@ CONDITIONAL = {
 
 
 @pytest.mark.relaxed
-@pytest.mark.parametrize("case", CONDITIONAL)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(v, marks=pytest.mark.thorough if v == "tail" else ()) for v in CONDITIONAL],
+)
 def test_a_conditional_fault_is_found_where_it_is(case):
     wrong, words = CONDITIONAL[case]
     x = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)
@@ -259,7 +268,7 @@ def test_every_leaf_has_canaries_and_a_floor_that_no_size_moves(many):
 
 
 @pytest.mark.relaxed
-@pytest.mark.parametrize("n", [7, 50_021])
+@pytest.mark.parametrize("n", [7, pytest.param(50_021, marks=pytest.mark.thorough)])
 def test_a_mean_of_float32_passes_and_one_of_its_terms_off_does_not(n):
     def mean(x):
         return jnp.mean(x * x)
@@ -291,7 +300,10 @@ def dproducts(x, c):
     return (jnp.where(i >= i[:, None], products, jnp.zeros_like(x)) @ c,)
 
 
-RIGHT = ("log", "sqrt", "quotient", "ids of NumPy", "softplus in float16", "products in float16")
+RIGHT = (
+    "log", "sqrt", "quotient", "ids of NumPy", "softplus in float16",
+    pytest.param("products in float16", marks=pytest.mark.thorough),
+)  # fmt: skip
 
 
 @pytest.mark.relaxed

@@ -46,6 +46,7 @@ def test_the_derivatives_of_core_pass():
         assert report, str(report)
 
 
+@pytest.mark.thorough
 @pytest.mark.relaxed
 def test_the_curvature_of_core_is_the_derivative_of_its_slope():
     def cache(z, y):
@@ -65,6 +66,7 @@ def test_the_curvature_of_core_is_the_derivative_of_its_slope():
     assert report, str(report)
 
 
+@pytest.mark.thorough
 @pytest.mark.relaxed
 def test_the_gradient_of_a_batch_passes_with_weights_and_penalty():
     def grads(params, X, y, s, l2):

@@ -59,7 +59,14 @@ def has_culprit(fault: Fault) -> bool:
     return "order 2" not in fault.shows
 
 
-@pytest.mark.parametrize("name", [name for name, faults in SAMPLE.items() if faults])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.thorough if name == "network" and not ALL else ())
+        for name, faults in SAMPLE.items()
+        if faults
+    ],
+)
 def test_every_fault_is_wrong_and_its_node_is_named(name):
     missed, misnamed = {}, {}
     for fault in SAMPLE[name]:
@@ -80,6 +87,7 @@ def test_right_rules_pass(name, seed):
     assert {c.status for c in report.culprits} == {"right"}
 
 
+@pytest.mark.thorough
 def test_a_fault_of_a_quarter_in_bfloat16_alone_shows_in_the_size_of_a_gradient():
     (fault,) = (f for f in FAULTS if f.id == "network, dz1: off in bfloat16")
     options = {"dtypes": ("bfloat16",), "order": 1, "batch_axes": None, "smallest": False}

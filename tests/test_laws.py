@@ -123,6 +123,7 @@ def test_a_clipped_cotangent_breaks_the_law_and_is_wrong():
     assert "cotangent" in report.findings[0].where
 
 
+@pytest.mark.thorough
 def test_a_softmax_whose_gradient_cancels_is_right():
     def softmax(x):
         return jax.nn.softmax(x)
@@ -138,6 +139,7 @@ def test_a_softmax_whose_gradient_cancels_is_right():
     assert not counts(report, "Taylor's order")  # the slope is nothing but rounding
 
 
+@pytest.mark.thorough
 @pytest.mark.relaxed
 def test_a_constant_that_a_coarse_type_does_not_have_is_forgiven():
     def sine(x):
@@ -163,6 +165,7 @@ def test_what_a_loop_loses_is_known_of_every_number():
     assert 0.2 < per_step.min() < 2 < per_step.max() < 2.6
 
 
+@pytest.mark.thorough
 @pytest.mark.relaxed
 def test_a_size_in_which_nothing_would_be_seen_makes_no_check_vacuous():
     rng = np.random.default_rng(0)

@@ -137,6 +137,7 @@ print([room for room in ("cli", "run", "data") if f"jaxlr.{room}" in sys.modules
     assert python(code).split("\n") == ["['jaxlr']", "[]"]
 
 
+@pytest.mark.thorough
 def test_python_dash_O_changes_no_verdict():
     code = """
 import jax.numpy as jnp, jaxlr

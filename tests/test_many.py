@@ -57,7 +57,10 @@ def test_labels_weights_classes_and_starts_are_those_of_a_loop():
         assert_same(fits, k, jaxlr.fit(X, y, tol=1e-12))
 
 
-@pytest.mark.parametrize(("intercept", "sizes"), [(True, [40, 200]), (False, [40, 60])])
+@pytest.mark.parametrize(
+    ("intercept", "sizes"),
+    [(True, [40, 200]), pytest.param(False, [40, 60], marks=pytest.mark.thorough)],
+)
 def test_data_sets_of_their_own_are_those_of_a_loop(intercept, sizes):
     rng = np.random.default_rng(2)
     sizes = rng.choice(sizes, 25)

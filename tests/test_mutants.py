@@ -833,6 +833,7 @@ SAME_SOFTMAX = [  # equivalent: in two dimensions -1 is 1, and -e / sum(-e) is e
 ]
 
 
+@pytest.mark.thorough
 def test_a_strong_test_of_softmax_cross_entropy_lets_no_mutant_live():
     cases = list(softmax_cases())
 
@@ -846,6 +847,7 @@ def test_a_strong_test_of_softmax_cross_entropy_lets_no_mutant_live():
     assert [m.after for m in report.survivors] == SAME_SOFTMAX
 
 
+@pytest.mark.thorough
 def test_a_weak_test_of_softmax_cross_entropy_lets_the_famous_faults_live():
     def test(backward):  # one row, all classes alike
         assert np.allclose(backward(jnp.zeros((1, 2)), jnp.array([0]), jnp.ones(1)), [[-0.5, 0.5]])

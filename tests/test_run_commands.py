@@ -307,6 +307,7 @@ def test_an_optimizer_is_what_it_is_called(name):
         params = after
 
 
+@pytest.mark.thorough
 def test_kill_9_changes_no_byte(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     kill9 = importlib.import_module("kill9")

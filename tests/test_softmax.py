@@ -140,7 +140,7 @@ def test_many_rows_against_autodiff(soft, monkeypatch):
         given = shares if soft else y
         J, grads = jaxlr.loss_and_grads(params, X, given, s, l2=0.1)
         of = lambda p: reference(p, X, shares, s, 0.1)  # noqa: E731
-        expected, by_machine = jax.value_and_grad(of)(params)
+        expected, by_machine = jax.jit(jax.value_and_grad(of))(params)
         assert float(J) == pytest.approx(float(expected), rel=1e-13)
         assert float(jaxlr.loss(params, X, given, s, l2=0.1)) == pytest.approx(float(J), rel=1e-14)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-13), grads, by_machine)
@@ -157,7 +157,7 @@ def test_the_hessian_and_its_product_against_autodiff():
             return reference(Params(theta[:, :2], theta[:, 2]), X, np.eye(3)[y], s, 0.1)
 
         theta = jnp.concatenate([params.w, params.b[:, None]], axis=1).ravel()
-        expected = jax.hessian(flat)(theta)
+        expected = jax.jit(jax.hessian(flat))(theta)
         H = jaxlr.hessian(params, X, s, l2=0.1)
         np.testing.assert_allclose(H, expected, atol=1e-13)
         v = np.random.default_rng(4).normal(size=(3, 3))

@@ -42,9 +42,9 @@ def test_the_answer_is_that_of_scikit_learn(intercept):
 def test_many_models_are_those_of_single_fits():
     X, y, s = problem(200, 2)
     fold, l2 = np.arange(200) % 2, [0.0, 0.1]
-    fits = jaxlr.fit_many(
-        X, y, n_classes=3, l2=np.tile(l2, 2), sample_weight=s, folds=(fold, [0, 0, 1, 1]), tol=1e-10
-    )
+    settings = {"n_classes": 3, "l2": np.tile(l2, 2), "sample_weight": s, "tol": 1e-10}
+    settings["folds"] = fold, [0, 0, 1, 1]
+    fits = jaxlr.fit_many(X, y, **settings)
     assert fits
     assert fits.params.w.shape == (4, 3, 2)
     for k in (0, 3):
@@ -54,9 +54,10 @@ def test_many_models_are_those_of_single_fits():
         )
         np.testing.assert_allclose(fits.params.w[k], fit.params.w, rtol=1e-8)
         np.testing.assert_allclose(fits.params.b[k], fit.params.b, rtol=1e-8)
-    again = jaxlr.fit_many(X, y, n_classes=3, l2=[0.1, 0.2], sample_weight=s, init=fit.params)
-    assert again
-    assert jaxlr.fit_many(X, y, n_classes=3, l2=[0.1, 0.2], init=again.params)
+    for init in (fit.params, fits.params):  # one for all, and one for each
+        again = jaxlr.fit_many(X, y, **settings, init=init)
+        assert again
+        np.testing.assert_allclose(again.params.w, fits.params.w, rtol=1e-8)
 
 
 def test_two_classes_have_the_answer_and_the_errors_of_the_logistic_function():

@@ -34,6 +34,9 @@ def problem(dtype=np.float64):
     return X, (rng.random(N) < 1 / (1 + np.exp(-z))).astype(float)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=pytest.mark.thorough)], indirect=True
+)
 def test_both_products_are_scipy_s(dtype):
     X, rng = heavy_tailed(3000, 40, dtype), np.random.default_rng(2)
     laid_out = take_sparse(X)
@@ -150,6 +153,9 @@ def test_a_fit_is_where_newton_s_method_arrives(form, l2, weighted, intercept):
     assert fit.params.b == pytest.approx(b, rel=1e-9, abs=1e-11)
 
 
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.thorough), "float64"], indirect=True
+)
 def test_the_certificate_of_a_sparse_fit_says_what_is_so(dtype):
     X, y = problem(dtype)
     fit = jaxlr.fit(X, y, l2=0.01, tol=1e-7)
@@ -215,6 +221,9 @@ def test_one_class_against_the_rest():
 
 
 @pytest.mark.parametrize("K", [None, 3])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.thorough), "float64"], indirect=True
+)
 def test_loss_gradient_and_probabilities_are_those_of_numpy(K, dtype):
     X, y = problem(dtype)
     rng = np.random.default_rng(4)
@@ -407,6 +416,7 @@ def softmax(A, y, s, u):
     return -s @ np.log(a[np.arange(len(y)), y]), (s[:, None] * (a - np.eye(3)[y])).T @ A, H
 
 
+@pytest.mark.thorough
 def test_rows_in_blocks_add_up_to_all_rows(monkeypatch):
     """Four blocks, of which the last begins in the one before."""
     in_blocks(monkeypatch, 110)
@@ -493,6 +503,7 @@ def test_an_l1_penalty_finds_what_it_finds_in_the_dense_matrix(dtype):
     assert 0 <= fit.certificate.gap <= 1e-6
 
 
+@pytest.mark.thorough
 def test_many_models_with_l1_and_a_path_are_the_single_fits():
     rng = np.random.default_rng(8)
     X = sparse.random_array((300, 200), density=0.05, format="csr", rng=rng)

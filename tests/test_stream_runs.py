@@ -329,6 +329,7 @@ print("grew", train("large") - before)
 """
 
 
+@pytest.mark.thorough
 def test_a_set_of_twenty_times_the_memory_takes_no_more_than_allowed(tmp_path):
     """80 MB in float64 against 4 MB: no more memory than after runs on a tenth of the rows.
 

@@ -25,7 +25,7 @@ UNSEEN = ("exact zero", "extreme input")
 EVERY = 1 if "ZOO" in os.environ else 60  # fault; with ZOO=all in the environment, each of them
 THOROUGH = () if EVERY == 1 else pytest.mark.thorough
 each_species = pytest.mark.parametrize("name", SPECIES)
-SOME = "logistic", "layer norm", "network", "recurrence"  # elementwise, rows, products, a loop
+SOME = "logistic", "layer norm"  # products and loops take seconds
 some_every_day = pytest.mark.parametrize(
     "name",
     [pytest.param(v, marks=() if v in SOME else THOROUGH) for v in SPECIES],
