@@ -1,5 +1,6 @@
 """What all tests share: JAX as strict as it can be, both precisions, and compiled code."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often: JAX adds to each time, and what is loaded now stays for good."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,16 @@ def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     return seconds
 
 
+def once(runs: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of each run, without one to warm up."""
+    seconds = {}
+    for name, run in runs.items():
+        start = time.perf_counter()
+        run()
+        seconds[name] = [time.perf_counter() - start]
+    return seconds
+
+
 def spread(seconds: list[float]) -> float:
     """Half the distance between the quartiles."""
     if len(seconds) < 2:
