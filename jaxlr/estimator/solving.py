@@ -99,11 +99,11 @@ def _by_rows(
     rows: Labelled, penalty: Penalty, settings: Settings, init: Params | None
 ) -> tuple[Params, Certificate]:
     l1, l2 = penalty.factors(rows.total)
-    y, more = labels(rows)
+    K = len(rows.classes)
     dense = isinstance(rows.X, np.ndarray)
-    if l1 or not (dense and suits_host_rows(rows.X, more.get("n_classes"))):
+    if l1 or not (dense and suits_host_rows(rows.X, None if K == 2 else K)):
         rows = rounded_up(rows)
-        y, _ = labels(rows)
+    y, more = labels(rows)
     more |= {"l1": l1} if l1 else {}
 
     def attempt(goal: float, init: Params | None) -> Found:
