@@ -156,6 +156,7 @@ def test_float32_of_other_libraries_stays_float32():
     assert LogisticRegression().fit(Tensor(X.astype(np.float32)), y).coef_.dtype == np.float32
 
 
+@pytest.mark.thorough  # for whoever has torch, which is too large for each run to install
 def test_tensors_of_torch():
     torch = pytest.importorskip("torch")
     X, y = problem(2)
