@@ -185,8 +185,7 @@ def _check_values(
     if v.dtype == bool or not _is_known(v):
         return
     with jax.ensure_compile_time_eval():  # also where other arguments are being traced
-        few: Any = np.asarray(v) if v.size <= _FEW and not shard.is_elsewhere(v) else None
-        if _all(v, ok) if few is None else ok(few).all():
+        if _are_all(v, ok):
             return
     index = first_false(shard.on_host(ok(v)))
     given, taken = shard.on_host(given), shard.on_host(v)
@@ -251,6 +250,12 @@ def _is_weight(s: Array) -> Array:
 
 def _is_complex(v: Array | np.ndarray) -> bool:
     return jnp.issubdtype(v.dtype, jnp.complexfloating)
+
+
+def _are_all(v: Array, ok: Callable[[Any], Any]) -> bool:
+    """Whether all values are ok: NumPy tells of few in the memory of a CPU, JAX of all others."""
+    few = shard.readable(v) if v.size <= _FEW else v
+    return bool(ok(few).all() if isinstance(few, np.ndarray) else _all(v, ok))
 
 
 @partial(jax.jit, static_argnums=1)

@@ -1,7 +1,14 @@
 """Devices and hosts: rows split over a mesh or over threads, parameters replicated, sums of all."""
 
 from jaxlr.shard.errors import ElsewhereError, is_met_by_all, is_of_another, together
-from jaxlr.shard.hostrows import is_elsewhere, join_rows, on_host, own_rows, placed_like
+from jaxlr.shard.hostrows import (
+    is_elsewhere,
+    join_rows,
+    on_host,
+    own_rows,
+    placed_like,
+    readable,
+)
 from jaxlr.shard.hosts import (
     HEARTBEAT_SECONDS,
     HostsError,
@@ -49,6 +56,7 @@ __all__ = [
     "placed_like",
     "prefetch",
     "put",
+    "readable",
     "split_rows",
     "start_hosts",
     "sum_over_devices",

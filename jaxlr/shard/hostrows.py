@@ -62,14 +62,14 @@ def own_rows(v: Any) -> np.ndarray:
 def on_host(v: Any, index: Any = None) -> np.ndarray:
     """Return an array as a NumPy array, its rows ``index`` or all, those of other processes too."""
     if not is_elsewhere(v):
-        return np.asarray(v if index is None else _readable(v)[index])
+        return np.asarray(v if index is None else readable(v)[index])
     if index is None:
         return join(own_rows(v))
     return np.asarray(_rows_everywhere(v.sharding.mesh)(v, np.asarray(index)))
 
 
-def _readable(v: Any) -> Any:
-    """View memory of a CPU as NumPy: rows are then taken without a program to compile."""
+def readable(v: Any) -> Any:
+    """View memory of a CPU as NumPy, for which nothing is compiled; all else stays as it is."""
     on_cpu = isinstance(v, Array) and [d.platform for d in v.devices()] == ["cpu"]
     return np.asarray(v) if on_cpu else v
 

@@ -75,13 +75,13 @@ class NewtonMatrix:
         if self.factor is None:
             self.factor = np.tile(np.eye(p), (K, 1, 1))
         H = curved(H)
-        root = _roots(np.einsum("kjj->kj", H))
+        root = np.sqrt(np.einsum("kjj->kj", H))
         self.root[lanes] = root
         self.factor[lanes] = _cholesky(H / (root[:, :, None] * root[:, None, :]), jitter)
 
     def set_diagonal(self, lanes: np.ndarray, diagonal: np.ndarray) -> None:
         """Take diagonal matrices (k, p): all there is room for where p is large."""
-        self.root[lanes] = _roots(diagonal)
+        self.root[lanes] = np.sqrt(np.where(is_resolved(diagonal), diagonal, 1.0))
 
     def solve(self, lanes: np.ndarray, g: np.ndarray) -> np.ndarray:
         """``H^-1 g`` for the models ``lanes`` (k,), g (k, p)."""
@@ -91,11 +91,6 @@ class NewtonMatrix:
             L = self.factor[lanes] if len(lanes) < len(self.factor) else self.factor
             x = _solve(L, x)
         return x / root
-
-
-def _roots(diagonal: np.ndarray) -> np.ndarray:
-    """Square roots; 1 where there is nothing but rounding."""
-    return np.sqrt(np.where(is_resolved(diagonal), diagonal, 1.0))
 
 
 def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -45,7 +45,8 @@ def times(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     rows = max(1, most // max(1, k * (B.size // max(1, k))))
     if rows >= m or (rows < _FEW and B.ndim > 1) or not A.flags.c_contiguous:
         return A @ B
-    product, whole = np.empty((m, *B.shape[1:])), m - m % rows
+    product = np.empty((m, *B.shape[1:]), np.result_type(A, B))
+    whole = m - m % rows
     pieces = product[:whole].reshape(-1, rows, *B.shape[1:])
     np.matmul(A[:whole].reshape(-1, rows, k), B, out=pieces)
     product[whole:] = A[whole:] @ B

@@ -22,7 +22,7 @@ from jaxlr import batch, shard
 from jaxlr.core import Params
 from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS, largest_of, status_of
 from jaxlr.solve.clock import Clock
-from jaxlr.solve.host.rows import Dense, Sparse
+from jaxlr.solve.host.rows import Dense, Sparse, over_classes
 from jaxlr.solve.newton import JITTER, curved
 from jaxlr.solve.result import Certificate, host_params
 from jaxlr.solve.scaling import Scaling
@@ -176,11 +176,7 @@ class _Problem(NamedTuple):
     def _hessian(self, d2z: np.ndarray) -> np.ndarray:
         m, p = self.m, self.scaling.d + self.scaling.intercept
         bend = (self.s * d2z.reshape(len(d2z), -1).T).reshape(m, m, -1)
-        H = np.zeros((m, p, m, p))
-        for j in range(m):
-            for k in range(j + 1):
-                H[j, :, k] = H[k, :, j] = self.rows.moment(bend[j, k])
-        H = H.reshape(m * p, m * p)
+        H = over_classes(self.rows.moment, bend, p)
         _diagonal(H)[:] += np.tile(self.penalty, m)
         if m > 1:  # what all classes have in common: H by itself knows nothing of it
             common = _diagonal(H).reshape(m, p).mean(axis=0) / m

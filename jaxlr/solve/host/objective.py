@@ -14,8 +14,9 @@ import numpy as np
 from jaxlr import batch
 from jaxlr.batch import Curvature, GradientSums, Moment
 from jaxlr.solve.host.newton import suits_host
+from jaxlr.solve.host.rows import Dense, over_classes
 from jaxlr.solve.objective import ALL, Objective, Sample
-from jaxlr.solve.products import gram, times
+from jaxlr.solve.products import times
 from jaxlr.solve.values import Values
 
 # Numbers in X from which on reading takes longer than compiling; JAX reads float32 twice as fast.
@@ -101,7 +102,7 @@ class HostObjective(Objective):
             here = slice(i, i + self._piece) if numbers is None else numbers[i : i + self._piece]
             X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(of_class)
             s = np.ones(len(X), dtype) if rows.s is None else rows.s[here].astype(dtype)
-            z = (times(X, w.T) if dtype == np.float64 else X @ w.T) + b
+            z = times(X, w.T) + b
             if offset and rows.offset is not None:
                 z = z + rows.offset[here].astype(dtype)
             yield _Block(X, y, s, z)
@@ -113,13 +114,9 @@ class HostObjective(Objective):
         center, scale = (v[0].astype(block.X.dtype) for v in self.scaling[:2])
         A = np.column_stack([(block.X - center) / scale, np.ones(len(block.X), block.X.dtype)])
         if terms.bend.ndim == 1:
-            return _host_sums(Curvature, terms.s.sum(), gram(A * terms.bend[:, None], A))
-        C, p = terms.bend.shape[1], A.shape[1]
-        H = np.empty((C, p, C, p))
-        for j in range(C):
-            for k in range(j + 1):
-                H[j, :, k] = H[k, :, j] = gram(A * terms.bend[:, j, k, None], A)
-        return _host_sums(Curvature, terms.s.sum(), H.reshape(C * p, C * p))
+            return _host_sums(Curvature, terms.s.sum(), Dense(A).moment(terms.bend))
+        H = over_classes(Dense(A).moment, np.moveaxis(terms.bend, 0, -1), A.shape[1])
+        return _host_sums(Curvature, terms.s.sum(), H)
 
 
 def _gradient_of(terms: Any, block: _Block) -> GradientSums:

@@ -1,5 +1,6 @@
 """Rows of a small data set as the solver on the host sees them: standardised, dense or sparse."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,3 +84,15 @@ class Sparse(NamedTuple):
         sums = ww[None], wb[None], np.array([bb])
         H = standardized(*sums, self.scaling.center[0], self.scaling.scale[0])
         return H[0] if self.scaling.intercept else H[0, :-1, :-1]
+
+
+def over_classes(
+    moment: Callable[[np.ndarray], np.ndarray], bend: np.ndarray, p: int
+) -> np.ndarray:
+    """Curvature (C p, C p) of classes: the ``moment`` (p, p) of each of ``bend`` (C, C, n)."""
+    C = len(bend)
+    H = np.empty((C, p, C, p))
+    for j in range(C):
+        for k in range(j + 1):
+            H[j, :, k] = H[k, :, j] = moment(bend[j, k])
+    return H.reshape(C * p, C * p)
