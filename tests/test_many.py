@@ -88,12 +88,12 @@ def test_a_model_that_fails_touches_no_other():
 
 
 def test_many_small_models_are_solved_in_parts(monkeypatch):
-    from jaxlr.solve import many
+    from jaxlr.solve import problems
 
     X, y = problem()
     l2 = np.logspace(-3, 0, 4)
     together = jaxlr.fit_many(X, y, l2=l2, tol=1e-12)
-    monkeypatch.setattr(many, "_BYTES_AT_A_TIME", 2500)  # one model
+    monkeypatch.setattr(problems, "_BYTES_AT_A_TIME", 2500)  # one model
     np.testing.assert_allclose(
         jaxlr.fit_many(X, y, l2=l2, tol=1e-12).params.w, together.params.w, rtol=1e-10
     )

@@ -517,3 +517,25 @@ def test_many_models_with_l1_and_a_path_are_the_single_fits():
         dense = jaxlr.fit(X.toarray(), y, l1=path.penalties[at], tol=1e-10)
         for w in (path.params.w[at], fits.params.w[k]):
             np.testing.assert_allclose(w, dense.params.w, rtol=1e-6, atol=1e-9)
+
+
+def test_a_path_ends_where_a_matrix_would_be_too_large(monkeypatch):
+    from jaxlr.solve import sparse as solve_sparse
+    from jaxlr.solve.proximal import loss
+
+    rng = np.random.default_rng(11)
+    X = sparse.random_array((300, 200), density=0.05, format="csr", rng=rng)
+    y = (X[:, :5].sum(axis=1) + 0.1 * rng.standard_normal(300) > 0.1).astype(float)
+    monkeypatch.setattr(loss, "_DENSE", 0)  # no columns are made dense,
+    monkeypatch.setattr(solve_sparse, "_LARGEST", 8 * 100**2)  # and 99 may take part
+    penalties = [0.02, 1e-5, 0.03, 1e-4]
+    with pytest.warns(RuntimeWarning, match=r"path ends above the penalty 0.0001.* param"):
+        path = jaxlr.path(X, y, penalties=penalties, tol=1e-9)
+    assert not path
+    converged = [c.status is FitStatus.CONVERGED for c in path.certificates]
+    assert converged == [True, False, True, False]
+    for k in (0, 2):
+        dense = jaxlr.fit(X.toarray(), y, l1=penalties[k], tol=1e-9)
+        np.testing.assert_allclose(path.params.w[k], dense.params.w, rtol=1e-6, atol=1e-9)
+    with pytest.raises(ValueError, match="parameters would take"):
+        jaxlr.path(X, y, penalties=[1e-5])

@@ -58,12 +58,32 @@ def is_resolved(diagonal: Any) -> Any:
     return diagonal > 1e-14 * xp.where(largest < 1, largest, 1.0)
 
 
-class NewtonMatrix:
-    """K symmetric matrices (p, p), by their Cholesky factors; the identity until one is `set`.
+def to_unit(H: Any, jitter: float = JITTER) -> tuple[Any, Any]:
+    """Scale matrices (K, P, P) to a diagonal of ones, and add ``jitter``, in NumPy or in JAX.
 
-    Each is scaled to a diagonal of ones, to which ``jitter`` is added: what the rounding of the
-    sums behind it cannot tell from zero; more, where that is not enough.
+    ``H_ij = root_i unit_ij root_j``, but for the jitter, which is what the rounding of the sums
+    behind H cannot tell from 0; so ``H x = g`` where ``unit (root x) = g / root``.
+
+    Returns
+    -------
+    unit : array, shape (K, P, P)
+    root : array, shape (K, P)
+
+    Examples
+    --------
+    >>> unit, root = to_unit(np.array([[[4.0, 1.0], [1.0, 1.0]]]), jitter=0.0)
+    >>> print(unit[0].tolist(), root[0].tolist())
+    [[1.0, 0.5], [0.5, 1.0]] [2.0, 1.0]
     """
+    H = curved(H)
+    xp, P = H.__array_namespace__(), H.shape[-1]
+    root = xp.sqrt(xp.linalg.diagonal(H))
+    unit = H / (root[:, :, None] * root[:, None, :])
+    return unit + jitter * xp.eye(P, dtype=H.dtype)[None], root
+
+
+class NewtonMatrix:
+    """K symmetric matrices (p, p), by their Cholesky factors; the identity until one is `set`."""
 
     def __init__(self, K: int, p: int) -> None:
         self.root = np.ones((K, p))
@@ -74,10 +94,8 @@ class NewtonMatrix:
         K, p = self.root.shape
         if self.factor is None:
             self.factor = np.tile(np.eye(p), (K, 1, 1))
-        H = curved(H)
-        root = np.sqrt(np.einsum("kjj->kj", H))
-        self.root[lanes] = root
-        self.factor[lanes] = _cholesky(H / (root[:, :, None] * root[:, None, :]), jitter)
+        unit, self.root[lanes] = to_unit(H, jitter)
+        self.factor[lanes] = _cholesky(unit, jitter)
 
     def set_diagonal(self, lanes: np.ndarray, diagonal: np.ndarray) -> None:
         """Take diagonal matrices (k, p): all there is room for where p is large."""
@@ -112,15 +130,16 @@ def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _cholesky(unit: np.ndarray, jitter: float) -> np.ndarray:
-    """Factor each matrix; where that fails, alone and with more on its diagonal."""
+    """Factor each matrix; where that fails, alone and with more than ``jitter`` on its diagonal."""
     try:
-        return np.linalg.cholesky(unit + jitter * np.eye(unit.shape[-1]))
+        return np.linalg.cholesky(unit)
     except np.linalg.LinAlgError:
         if len(unit) > 1:
             return np.concatenate([_cholesky(lane[None], jitter) for lane in unit])
+        eye = np.eye(unit.shape[-1])[None]
         if jitter > 1 or not np.isfinite(unit).all():
-            return np.eye(unit.shape[-1])[None]
-        return _cholesky(unit, 100 * jitter)
+            return eye
+        return _cholesky(unit + 99 * jitter * eye, 100 * jitter)
 
 
 class Memory:

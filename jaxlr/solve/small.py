@@ -16,7 +16,7 @@ from jax import Array, lax
 
 from jaxlr import batch
 from jaxlr.batch import Models, Part, Rows, View
-from jaxlr.solve.newton import JITTER, curved, with_penalty
+from jaxlr.solve.newton import to_unit, with_penalty
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.steps import WIDE, is_good, shortened
 from jaxlr.solve.values import Values
@@ -145,8 +145,6 @@ def _look(problem: Problems, rows: Rows, n_classes: int | None, u: Array) -> Pla
 
 def _newton_step(place: Place) -> Array:
     """``-H^-1 g``, NaN where H is not positive definite."""
-    whole = curved(place.H[None])[0]
-    root = jnp.sqrt(jnp.diag(whole))
-    H = whole / jnp.outer(root, root) + JITTER * jnp.eye(len(root), dtype=root.dtype)
-    factor = jax.scipy.linalg.cho_factor(H, lower=True, check_finite=False)
+    (unit,), (root,) = to_unit(place.H[None])
+    factor = jax.scipy.linalg.cho_factor(unit, lower=True, check_finite=False)
     return -jax.scipy.linalg.cho_solve(factor, place.g / root, check_finite=False) / root

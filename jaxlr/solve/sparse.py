@@ -20,6 +20,10 @@ _TOGETHER = 1 << 26  # linear predictors of models that are taken at once, on an
 _LARGEST = 1 << 30  # bytes of a Newton matrix
 
 
+class MatrixTooLargeError(ValueError):
+    """A Newton matrix would take more memory than one may."""
+
+
 class SparseObjective(Objective):
     """An `Objective` whose rows are a `SparseX`: models one after the other, on a CPU."""
 
@@ -91,9 +95,9 @@ class SparseObjective(Objective):
 
 
 def _check_matrix(size: int) -> None:
-    """Raise ValueError where a matrix for so many parameters is too large."""
+    """Raise `MatrixTooLargeError` where a matrix for so many parameters is."""
     if 8 * size**2 > _LARGEST:
-        raise ValueError(
+        raise MatrixTooLargeError(
             f"a Newton matrix for {size:,} parameters would take {8e-9 * size**2:,.1f} GB: take "
             "fewer columns (with l1, a larger one leaves fewer). A fit with l2 alone needs no "
             "matrix: method='lbfgs'"

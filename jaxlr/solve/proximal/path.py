@@ -1,5 +1,6 @@
 """`path`: a model for each of many penalties, from the one that leaves nothing to a small one."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from jaxlr.solve.proximal.fit import ProximalSettings, begin
 from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.result import Certificate, host_params
 from jaxlr.solve.rows import check_classes, check_not_traced, check_settings, take_rows
+from jaxlr.solve.sparse import MatrixTooLargeError
 
 _ROUNDING = 1e-14  # of a gradient per standard deviation
 
@@ -109,6 +111,10 @@ def path(
     are likely to get one; the conditions are then checked on all columns, and the certificate of
     each penalty is that of all.
 
+    Where a sparse X has too many columns that matter for their Hessian to take 1 GiB (11,585 of two
+    classes), the path ends with a warning: the models of smaller penalties stay as the last one was
+    left, and their certificates say that they did not converge.
+
     References
     ----------
     J. Friedman, T. Hastie, R. Tibshirani, *Regularization Paths for Generalized Linear Models via
@@ -141,16 +147,37 @@ def path(
         else:
             taken = _checked(penalties)
         found: dict[int, tuple[Params, Certificate]] = {}
+        ended = False
         for k in np.argsort(-taken, kind="stable").tolist():
             whole = float(taken[k])
             l1, l2 = l1_ratio * whole, (1 - l1_ratio) * whole
             penalty = ElasticNet.of(l1, l2, descent.loss.scaling)
-            descent.solve(penalty, tol, max_steps)
+            if not ended:
+                ended = _ends(descent, penalty, whole, settings, first=not found)
             found[k] = params_of(descent), certify(descent, penalty, tol, clock)
     params, certificates = zip(*(found[k] for k in range(len(taken))), strict=True)
     w, b = (np.stack(v) for v in zip(*params, strict=True))
     nonzeros = np.count_nonzero(w.reshape(len(w), -1), axis=1)
     return Path(taken, l1_ratio, host_params(w, b), certificates, nonzeros)
+
+
+def _ends(
+    descent: Descent, penalty: ElasticNet, whole: float, settings: ProximalSettings, *, first: bool
+) -> bool:
+    """Solve for a penalty; whether it has more columns than a matrix may, as have those below."""
+    try:
+        descent.solve(penalty, settings.tol, settings.max_steps)
+    except MatrixTooLargeError as error:
+        if first:
+            raise
+        warnings.warn(
+            f"the path ends above the penalty {whole:g}: the models of smaller ones stay as they "
+            f"are there, for {error}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return True
+    return False
 
 
 def _largest(descent: Descent, l1_ratio: float) -> float:
