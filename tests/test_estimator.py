@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -247,6 +248,20 @@ def test_classes_on_the_device(C, monkeypatch):
     monkeypatch.setattr("jaxlr.estimator.solving.suits_host", lambda *shape: False)
     X, y = problem(5, K=3)
     same(LogisticRegression(C=C).fit(X, y), linear_model.LogisticRegression(C=C, **TIGHT).fit(X, y))
+
+
+def test_there_are_no_more_steps_than_max_iter_where_units_make_tol_a_harder_one():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((30_000, 40)) * 1e5  # too many to be solved to 1e-10 anyway
+    y = X @ rng.standard_normal(40) / 1e5 + rng.logistic(size=len(X)) > 0
+    for limit in (3, 5, 8, 100):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            ours = LogisticRegression(C=np.inf, max_iter=limit, tol=1e-6).fit(X, y)
+        assert ours.n_iter_[0] <= limit
+        if not ours.certificate_.converged:
+            assert ours.n_iter_[0] == limit
+    assert ours.certificate_.raw_gradient <= 1e-6
 
 
 def test_small_units_and_large_ones():

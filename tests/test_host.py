@@ -51,7 +51,7 @@ def test_it_agrees_with_fit(intercept, l2):
     early = fit_on_host(X, y, **options, max_steps=1)
     assert early is not None
     assert early.certificate.status is jaxlr.FitStatus.STOPPED
-    # What the certificate says of a model that is not there yet, by finite differences.
+    # What the certificate says of a model that is not there yet, by the difference of objectives.
     gap = early.certificate.objective - ours.objective
     assert early.certificate.gap == pytest.approx(gap, rel=0.3)
 

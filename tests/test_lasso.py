@@ -3,9 +3,12 @@
 import jax
 import numpy as np
 import pytest
+from scipy import sparse
 
 import jaxlr
 from jaxlr import FitStatus
+from jaxlr.solve import many
+from jaxlr.solve.proximal import descent
 
 # Each shape compiles for a second or two: one shape of a small problem serves most tests.
 N, D = 300, 8
@@ -401,6 +404,37 @@ def test_a_start_from_where_no_way_leads_down_is_left():
 def test_a_share_of_no_penalty_is_told():
     with pytest.raises(ValueError, match="l1_ratio is given, but l2 is 0"):
         jaxlr.fit(np.ones((2, 1)), [0, 1], l1_ratio=0.5)
+
+
+def test_more_classes_than_columns_may_come_in_at_once(monkeypatch):
+    """256 columns of a class may at first; of 300 classes, none could."""
+    monkeypatch.setattr(descent, "_AT_FIRST", 2)
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((90, 5))
+    y = np.argmax(X[:, :3] + rng.gumbel(size=(90, 3)), axis=1)
+    fit = jaxlr.fit(sparse.csr_array(X), y, n_classes=3, l1=0.05, max_steps=100)
+    assert fit
+    assert 0 < np.count_nonzero(fit.params.w) < 15
+    np.testing.assert_allclose(
+        fit.params.w, jaxlr.fit(X, y, n_classes=3, l1=0.05).params.w, atol=1e-5
+    )
+
+
+def test_where_no_bound_is_known_the_gap_is_infinite():
+    """The penalty of one feature underflows, that of another does not: 0 / 0 bounds nothing."""
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((50, 2)) * [1e140, 1]
+    y = (rng.random(50) < 0.5).astype(float)
+    fit = jaxlr.fit(X, y, l1=1e-3, l2=1e-50, max_steps=1)
+    assert not fit
+    assert fit.certificate.gap > 1e-12
+
+
+def test_l_bfgs_is_refused_before_anything_is_solved(monkeypatch):
+    X, y = problem()
+    monkeypatch.setattr(many, "solve", None)
+    with pytest.raises(ValueError, match="method is 'lbfgs': it cannot take l1"):
+        jaxlr.fit_many(X, y, l1=[0.0, 0.1], method="lbfgs")
 
 
 def test_without_a_column_there_is_an_intercept_and_no_path():

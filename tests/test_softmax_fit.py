@@ -1,6 +1,7 @@
 """K classes to the optimum: against scikit-learn, against two classes, and where there is none."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -8,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 import jaxlr
 from jaxlr.core import Params
 from jaxlr.solve import FitStatus
+from jaxlr.solve.host import HostObjective
 
 
 def problem(n, d, K=3, seed=0):
@@ -37,6 +39,29 @@ def test_the_answer_is_that_of_scikit_learn(intercept):
     np.testing.assert_allclose(fit.params.w.sum(axis=0), 0, atol=1e-12)
     expected = model.intercept_ - model.intercept_.mean() if intercept else np.zeros(3)
     np.testing.assert_allclose(fit.params.b, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("intercept", [True, pytest.param(False, marks=pytest.mark.thorough)])
+def test_without_a_newton_matrix_correlated_features_cost_no_more_reads(intercept, monkeypatch):
+    """L-BFGS begins with what the features have in common: the same block for all classes."""
+    X, y, s = problem(2000, 12, 4)
+    X = X @ (np.eye(12) + np.ones((12, 12)))  # each feature is mostly the mean of all
+    settings = {"n_classes": 4, "l2": 1e-4, "sample_weight": s, "fit_intercept": intercept}
+    with_block = jaxlr.fit(X, y, **settings, tol=1e-9, method="lbfgs")
+    newton = jaxlr.fit(X, y, **settings, tol=1e-10)
+    assert with_block
+    np.testing.assert_allclose(with_block.params.w, newton.params.w, rtol=1e-5, atol=1e-7)
+    monkeypatch.setattr(HostObjective, "class_block", lambda *_: None)
+    with_diagonal = jaxlr.fit(X, y, **settings, tol=1e-9, method="lbfgs")
+    reads = [fit.certificate.reads for fit in (with_block, with_diagonal)]
+    assert reads[0] < 0.6 * reads[1], reads
+
+
+def test_labels_of_8_bits_do_not_wrap_around_where_classes_are_many():
+    X, y = np.ones((5, 2)), np.arange(5)
+    params = Params(jnp.zeros((300, 2)), jnp.zeros(300))
+    _, grads = jaxlr.loss_and_grads(params, X, y.astype(np.uint8))
+    assert np.array_equal(np.flatnonzero(grads.b < 0), y)
 
 
 def test_many_models_are_those_of_single_fits():

@@ -9,7 +9,7 @@ from scipy import sparse, special
 import jaxlr
 from jaxlr import FitStatus, batch
 from jaxlr.batch import Models, Rows
-from jaxlr.batch.sparse import product, products, take_sparse
+from jaxlr.batch.sparse import product, products, sizes, take_sparse
 from jaxlr.core import Params
 
 N, D = 400, 30
@@ -72,7 +72,8 @@ def test_a_matrix_of_nothing_multiplies_to_nothing(shape):
     laid_out = take_sparse(sparse.csr_array(shape))
     assert laid_out.shape == shape
     block = laid_out.block(0)
-    assert not times(block.rows, jnp.ones(shape[1])).any() if shape[1] else True
+    if shape[1]:
+        assert not times(block.rows, jnp.ones(shape[1])).any()
     assert not times(block.columns, jnp.ones(shape[0])).any()
     fit = jaxlr.fit(sparse.csr_array(shape), np.arange(shape[0]) % 2, tol=1e-10)
     assert not fit.params.w.any()
@@ -289,7 +290,7 @@ def test_numbers_of_any_kind(kind):
     fit = jaxlr.fit(X, y, l2=0.01, tol=1e-8)
     dense = jaxlr.fit(X.toarray().astype(float), y, l2=0.01, tol=1e-11)
     np.testing.assert_allclose(fit.params.w, dense.params.w, rtol=1e-5, atol=1e-7)
-    assert (jax.dtypes.canonicalize_dtype(fit._objective.rows.X.dtype)) == np.float32
+    assert fit._objective.rows.X.dtype == np.float32
 
 
 def test_integers_that_float32_cannot_tell_apart_are_kept():
@@ -302,6 +303,19 @@ def test_the_same_input_gives_the_same_bits():
     X, y = problem(np.float32)
     one, two = jaxlr.fit(X, y, l2=0.01), jaxlr.fit(X, y, l2=0.01)
     assert one.params.w.tobytes() == two.params.w.tobytes()
+
+
+def test_shapes_are_taken_again_only_where_chunks_are_as_wide(monkeypatch):
+    sizes._taken.clear()
+    one = sizes.choose_sizes(np.full((1, 100), 9), 1000)
+    wider = tuple((2 * width, count) for width, count in one)
+    sizes._taken.clear()
+    sizes._taken.append(((1, 100, 1000), wider))
+    monkeypatch.setattr(sizes, "_EMPTY", 10)
+    assert sizes.choose_sizes(np.full((1, 100), 9), 1000) == one
+    fewer = np.full((1, 100), 9)
+    fewer[0, :3] = 8
+    assert sizes.choose_sizes(fewer, 1000) == one
 
 
 def test_where_there_is_no_optimum_it_says_so():

@@ -15,8 +15,9 @@ from jaxlr.batch.checks import (
     fault,
     first_false,
 )
+from jaxlr.batch.columns import take_columns
 from jaxlr.batch.curvature import hessian, hessian_product
-from jaxlr.batch.dual import dual_sums, take_columns
+from jaxlr.batch.dual import dual_sums
 from jaxlr.batch.models import (
     Curvature,
     GradientSums,

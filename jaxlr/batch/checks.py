@@ -55,12 +55,14 @@ def check_data(
     n_classes: int | None = None,
     finite: bool = True,
     sparse: bool = False,
+    keep: Callable[[np.ndarray], bool] | None = None,
 ) -> tuple[Array, Array, Array | None]:
     """`check_rows` where there are no parameters yet, or as many as ``d``.
 
-    Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards.
+    Whether X is ``finite`` takes a read of it to see; who reads it anyway can look afterwards. X of
+    NumPy stays what it is where ``keep`` says so.
     """
-    X = check_features(X, d=d, finite=finite, sparse=sparse, n_classes=n_classes)
+    X = check_features(X, d=d, finite=finite, sparse=sparse, n_classes=n_classes, keep=keep)
     y = _check_labels(y, X, n_classes)
     if sample_weight is None:
         return X, y, None
@@ -89,7 +91,7 @@ def _check_shares(given: ArrayLike, X: Array, n_classes: int) -> Array:
     y = y if jnp.issubdtype(y.dtype, jnp.floating) else y.astype(X.dtype)
     _check_values("y", y, given, _is_label, "shares of classes must be in [0, 1]")
     total = y.sum(axis=1)
-    _check_values("the sum of shares in y", total, total, _is_whole, "those of a row must add to 1")
+    _check_values("the sum of shares in y", total, total, _is_one, "those of a row must add to 1")
     return y
 
 
@@ -113,6 +115,7 @@ def check_features(
     finite: bool = True,
     sparse: bool = False,
     n_classes: int | None = None,
+    keep: Callable[[np.ndarray], bool] | None = None,
 ) -> Array:
     """X on the device, of shape (m, d), at least one row, and ``finite``; ``sparse`` if need be."""
     if is_sparse(X):
@@ -125,8 +128,7 @@ def check_features(
         return found
     given = _numbers("X", X, "features")
     with np.errstate(over="ignore"):  # told below
-        # Without a copy where the memory is aligned; jnp.asarray would copy.
-        rows = given if isinstance(given, Array) else shard.put(given)
+        rows: Any = given if isinstance(given, Array) else _placed(given, keep)
     if rows.ndim != 2:
         hint = ": for one example use jaxlr.core.forward, or X[None]" if rows.ndim == 1 else ""
         raise ValueError(f"X must have shape (m, d) and has shape {rows.shape}{hint}")
@@ -137,6 +139,13 @@ def check_features(
     if finite:
         _check_values("X", rows, given, _is_finite, FEATURES)
     return rows
+
+
+def _placed(given: np.ndarray, keep: Callable[[np.ndarray], bool] | None) -> Array | np.ndarray:
+    """Rows on the device, without a copy where the memory is aligned; or on the host."""
+    if keep is not None and given.ndim == 2 and keep(given):
+        return np.ascontiguousarray(given, jax.dtypes.canonicalize_dtype(given.dtype))
+    return shard.put(given)
 
 
 def check_penalty(l2: ArrayLike) -> ArrayLike:
@@ -231,8 +240,8 @@ def _is_label(y: Array) -> Array:
     return (y >= 0) & (y <= 1)
 
 
-def _is_whole(total: Array) -> Array:
-    return abs(total - 1) <= 1e-3
+def _is_one(total: Array) -> Array:
+    return abs(total - 1) <= 1e-3  # what 16 bits leave of shares that add to 1
 
 
 @cache  # the same function for the same K, for `_all` is compiled for each

@@ -73,9 +73,3 @@ def _predictors(models: Models, X: Array) -> Array:
     """Linear predictors (K, n), or (K, n, C), without the offset."""
     over_rows = jax.vmap(core.linear, (None, 0))
     return jax.vmap(over_rows, (0, None))(core.Params(models.w, models.b), X)
-
-
-@jax.jit
-def take_columns(X: Array, columns: Array) -> Array:
-    """Columns of X, next to each other: X[:, columns]; 0 where ``columns`` is beyond the last."""
-    return jnp.take(X, columns, axis=1, mode="fill", fill_value=0)

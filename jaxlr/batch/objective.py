@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 from jaxlr import core, shard
 from jaxlr.batch.blocks import sum_over_rows
 from jaxlr.batch.checks import check_features, check_params, check_penalty, check_rows
+from jaxlr.batch.models.rows import Rows
 from jaxlr.batch.sparse import SparseX, is_sparse, take_sparse
 from jaxlr.batch.sparse.sums import sparse_probabilities, sparse_sums
 from jaxlr.core import Params
@@ -146,14 +147,6 @@ def probabilities(params: Params, X: ArrayLike) -> Array:
     return _probabilities(params, check_features(X, d=d))
 
 
-class Rows(NamedTuple):
-    """X (m, d), y (m,), and weights s (m,) or None."""
-
-    X: Array
-    y: Array
-    s: Array | None
-
-
 class Sums(NamedTuple):
     """Sums over rows, before they are divided: of the weights, the losses and the gradients."""
 
@@ -212,7 +205,7 @@ _probabilities = jax.jit(jax.vmap(core.probability, in_axes=(None, 0)))
 def _sum(
     sums: Callable[[Params, Rows], Sums], params: Params, rows: Rows, mesh: Mesh | None
 ) -> Sums:
-    X, y, s = rows
+    X, y, s, *_ = rows
     if isinstance(X, SparseX):
         return Sums(*sparse_sums(params, X, y, s))
     dtype = params.w.dtype
@@ -223,7 +216,7 @@ def _sum(
 
 
 def _gradient_sums(params: Params, rows: Rows) -> Sums:
-    X, y, s = rows
+    X, y, s, *_ = rows
     L, cache = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
     dz = jax.vmap(core.slope)(cache)
     if s is not None:
@@ -235,7 +228,7 @@ def _gradient_sums(params: Params, rows: Rows) -> Sums:
 
 
 def _loss_sums(params: Params, rows: Rows) -> Sums:
-    X, y, s = rows
+    X, y, s, *_ = rows
     L, _ = jax.vmap(core.forward, in_axes=(None, 0, 0))(params, X, y)
     if s is not None:
         s = s.astype(L.dtype)

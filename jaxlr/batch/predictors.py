@@ -51,11 +51,12 @@ def terms_on_host(z: np.ndarray, y: np.ndarray, *, piece: int = PIECE) -> Predic
 
 
 def weighted_terms_on_host(
-    z: np.ndarray, y: np.ndarray, s: np.ndarray, *, of: Moment = "loss", piece: int = PIECE
+    z: np.ndarray, y: np.ndarray, s: np.ndarray, *, of: Moment | None = "loss", piece: int = PIECE
 ) -> Terms:
     """Find what n rows of weights s (n,) add to the sums of one model, in the type of z.
 
-    Everything else is as in `terms_on_host`; with ``of="slope"``, ``bend`` is of dz^2.
+    Everything else is as in `terms_on_host`; with ``of="slope"``, ``bend`` is of dz^2, and
+    None without ``of``.
 
     Examples
     --------
@@ -63,27 +64,25 @@ def weighted_terms_on_host(
     >>> print(weighted_terms_on_host(0 * one, one, two).dz)
     [-1.]
     """
-    found: Any = _by_pieces(partial(_weighted_terms, of=of), piece, z, y, s)
-    return Terms(*found)
+    return _by_pieces(partial(_weighted_terms, of=of), piece, z, y, s)
 
 
 def sides_on_host(
     z: np.ndarray, y: np.ndarray, s: np.ndarray, *, piece: int = PIECE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (n,) of rows that z takes to their label's side and away: `batch.side_sums`."""
-    along, away = _by_pieces(_sides, piece, z, y, s)
-    return along, away
+    return _by_pieces(_sides, piece, z, y, s)
 
 
-def _by_pieces(f: Callable[..., Any], piece: int, *arrays: np.ndarray) -> list[np.ndarray]:
-    """``f`` of n rows, so many at a time."""
+def _by_pieces(f: Callable[..., Any], piece: int, *arrays: np.ndarray) -> Any:
+    """``f`` of n rows, so many at a time: arrays (n, ...), as ``f`` puts them together."""
     n = len(arrays[0])
     found = [
         f(*(_fill(v[i : i + piece], piece) for v in arrays)) for i in range(0, max(1, n), piece)
     ]
     if len(found) == 1:
-        return [np.asarray(v)[:n] for v in found[0]]
-    return [np.concatenate(v)[:n] for v in zip(*found, strict=True)]
+        return jax.tree.map(lambda v: np.asarray(v)[:n], found[0])
+    return jax.tree.map(lambda *v: np.concatenate(v)[:n], *found)
 
 
 def _fill(v: np.ndarray, size: int) -> np.ndarray:
@@ -105,7 +104,7 @@ def _terms(z: Array, y: Array) -> tuple[Array, Array, Array]:
 
 
 @partial(jax.jit, static_argnames="of")
-def _weighted_terms(z: Array, y: Array, s: Array, of: Moment) -> Terms:
+def _weighted_terms(z: Array, y: Array, s: Array, of: Moment | None) -> Terms:
     return jax.vmap(lambda z, row: terms_at(View(), row, z, of))(z, _rows(y, s))
 
 

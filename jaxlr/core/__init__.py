@@ -9,6 +9,7 @@ from jaxlr.core.conjugate import conjugate
 from jaxlr.core.example import (
     backward,
     curvature,
+    curvature_diagonal,
     curvature_product,
     forward,
     loss_at,
@@ -25,6 +26,7 @@ __all__ = [
     "backward",
     "conjugate",
     "curvature",
+    "curvature_diagonal",
     "curvature_product",
     "forward",
     "linear",

@@ -144,6 +144,29 @@ def curvature(cache: Cache) -> Array:
     return _graph(cache.p).curvature(cache.p, cache.q)
 
 
+def curvature_diagonal(cache: Cache) -> Array:
+    """Diagonal of the second derivative of the loss at z: ``a (1 - a)``, () or (K,).
+
+    Parameters
+    ----------
+    cache : Cache
+        As `forward` or `loss_at` returned it.
+
+    Returns
+    -------
+    Array, shape () or (K,)
+        In at least float32.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> _, cache = loss_at(jnp.zeros(2), y=0)  # a = (1/2, 1/2)
+    >>> print(curvature_diagonal(cache))
+    [0.25 0.25]
+    """
+    return binary.curvature(cache.p, cache.q)  # of a class against all others
+
+
 def curvature_product(cache: Cache, v: Array) -> Array:
     """Second derivative of the loss at z times v, () or (K,), without a matrix.
 

@@ -36,8 +36,8 @@ def label(y: ArrayLike, z: Array) -> Array:
     """Label y of one example as shares of the K classes, in the type of z."""
     y = jnp.asarray(y)
     if y.ndim == 0:
-        # Booleans, too, are numbers of classes.
-        number = y.astype(jnp.int32) if y.dtype == jnp.bool_ else y
+        # Booleans are numbers of classes, too; and 8 bits cannot count them all.
+        number = y if jnp.issubdtype(y.dtype, jnp.floating) else y.astype(jnp.int32)
         return (jnp.arange(len(z), dtype=number.dtype) == number).astype(z.dtype)
     if y.shape != z.shape:
         raise ValueError(

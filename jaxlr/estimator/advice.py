@@ -48,11 +48,10 @@ def _separated(
             f"separated: no row that weighs anything has the label {labels}, so an intercept grows "
             "without end. Add such rows, or drop the label"
         )
-    names = [certificate.name_of(j, features) for j in certificate.runaway[:8]]
-    more = f" and {len(certificate.runaway) - 8} more" if len(certificate.runaway) > 8 else ""
+    names = certificate.runaway_names(features)
     return (
-        f"separated: the labels can be told apart without error by {', '.join(names)}{more}, so "
-        "the coefficients grow without end and their size means nothing. Penalise (a finite C), "
+        f"separated: the labels can be told apart without error by {names}, so the "
+        "coefficients grow without end and their size means nothing. Penalise (a finite C), "
         "or drop or merge these columns"
     )
 

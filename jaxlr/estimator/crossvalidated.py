@@ -10,7 +10,6 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 
-from jaxlr.core import Params
 from jaxlr.estimator.advice import warn_of
 from jaxlr.estimator.grid import check_folds, solve_grid
 from jaxlr.estimator.inputs import on_host, take, weigh_classes
@@ -19,7 +18,7 @@ from jaxlr.estimator.predictions import Predictions
 from jaxlr.estimator.scoring import score_grid
 from jaxlr.estimator.search import Search
 from jaxlr.estimator.solving import Settings, solve
-from jaxlr.solve import Certificate
+from jaxlr.solve import Certificate, host_params
 
 
 class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
@@ -89,6 +88,12 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit or a value is not finite, if there is one class only, if Cs or
+            l1_ratios are none or out of range, or if a fold has no row to train on or to test on.
         """
         _raise_for_params(params, self, "fit")
         ratios, given = ratios_of(self)
@@ -108,23 +113,24 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         scores = score_grid(grid, seen, folds, penalties, scoring, routed.scorer.score)
         search = Search.of(grid, scores, Cs, ratios, intercept=self.fit_intercept)
 
-        # The best of it.
-        best = search.best(refit=self.refit)
-        certificate = None
-        coef, intercept = best.w[:, : seen.X.shape[1]], best.w[:, seen.X.shape[1] :].sum(axis=1)
-        if self.refit:
-            start: Any = Params(coef, intercept)  # pyright: ignore[reportArgumentType]
-            coef, intercept, certificate = solve(rows, best.penalty, settings, start)
-
-        self.classes_, self.Cs_ = seen.classes, Cs
-        self.coef_, self.intercept_ = coef, intercept
-        self.certificate_, self.certificates_ = certificate, grid.certificates
-        attributes = search.legacy if legacy else search.simple
-        for name, value in attributes(best.penalty, seen.classes, given=given).items():
-            setattr(self, name, value)
+        # The best of it, in all rows or as the mean of what the folds found.
+        penalty, *found = search.best(refit=self.refit)
+        self.certificate_, certificates = None, list(grid.certificates)
         train = [numbers for numbers, _ in folds for _ in penalties]
-        certificates = [*grid.certificates, *([certificate] if certificate else [])]
-        warn_of(certificates, self, lambda k: rows.lacking(*train[k : k + 1]))
+        if self.refit:
+            *found, self.certificate_ = solve(rows, penalty, settings, host_params(*found))
+            certificates.append(self.certificate_)
+            train.append(np.arange(len(rows.codes)))
+
+        self.coef_, self.intercept_ = found
+        self.classes_, self.Cs_, self.certificates_ = seen.classes, Cs, grid.certificates
+        if legacy:
+            attributes = search.legacy(penalty, seen.classes, given=given)
+        else:
+            attributes = search.simple(penalty, given=given)
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        warn_of(certificates, self, lambda k: rows.lacking(train[k]))
         return self
 
     def score(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -162,8 +168,9 @@ class LogisticRegressionCV(Predictions, linear_model.LogisticRegressionCV):
         return None
 
     def _legacy(self) -> bool:
-        if self.use_legacy_attributes != "warn":
-            return bool(self.use_legacy_attributes)
+        asked: Any = getattr(self, "use_legacy_attributes", False)  # to be removed
+        if asked != "warn":
+            return bool(asked)
         warnings.warn(
             "The default value of use_legacy_attributes will change from True to False in version "
             "1.10 of scikit-learn, where fitted attributes are simpler. Set it to False to have "

@@ -93,7 +93,7 @@ def _together(
     else:
         weights, more["folds"] = rows.s, (fold, np.repeat(np.arange(len(train)), len(penalties)))
 
-    def attempt(goal: float, init: Params | None) -> Found:
+    def attempt(goal: float, init: Params | None, max_steps: int) -> Found:
         fits = fit_many(
             rows.X,
             y,
@@ -101,7 +101,7 @@ def _together(
             sample_weight=weights,
             fit_intercept=settings.fit_intercept,
             tol=goal,
-            max_steps=max(1, settings.max_iter),
+            max_steps=max_steps,
             init=init,
             **more,
         )

@@ -13,7 +13,7 @@ from jaxlr.estimator.inputs import Labelled, on_host, take, weigh_classes
 from jaxlr.estimator.penalty import penalty_of, warn_of_jobs
 from jaxlr.estimator.predictions import Predictions
 from jaxlr.estimator.solving import Settings, solve
-from jaxlr.solve import Certificate
+from jaxlr.solve import Certificate, host_params
 
 
 class LogisticRegression(Predictions, linear_model.LogisticRegression):
@@ -47,7 +47,8 @@ class LogisticRegression(Predictions, linear_model.LogisticRegression):
     coef_, intercept_, classes_, n_iter_, n_features_in_, feature_names_in_
         As in scikit-learn; ``coef_`` has the type of X, float64 or float32.
     certificate_ : jaxlr.Certificate
-        How good the coefficients are, recomputed in float64; its status says why it stopped.
+        How good the coefficients are, recomputed in float64 (of float32 X before they are rounded
+        to float32); its status says why it stopped.
 
     Notes
     -----
@@ -91,7 +92,7 @@ class LogisticRegression(Predictions, linear_model.LogisticRegression):
             If shapes do not fit, a value is not finite, or there is one class only.
         """
         penalty = penalty_of(self)
-        warn_of_jobs(self.n_jobs)
+        warn_of_jobs(getattr(self, "n_jobs", None))  # removed in scikit-learn 1.10
         seen = take(self, X, y, sample_weight)
         with one_task(self, seen.X, seen.y, sample_weight):
             rows = weigh_classes(seen, self.class_weight)
@@ -126,4 +127,4 @@ class LogisticRegression(Predictions, linear_model.LogisticRegression):
                 f"warm_start=True, but coef_ of the last fit has shape {w.shape}, and this one "
                 f"needs {shape}: use a new estimator, or warm_start=False"
             )
-        return Params(w, b if self.fit_intercept else np.zeros(len(w)))  # pyright: ignore[reportArgumentType]
+        return host_params(w, b if self.fit_intercept else np.zeros(len(w)))

@@ -24,6 +24,11 @@ class Penalty(NamedTuple):
     C: float
     l1_ratio: float
 
+    @property
+    def has_l1(self) -> bool:
+        """Whether any of it is L1."""
+        return self.l1_ratio > 0 and np.inf > self.C
+
     def factors(self, total: float) -> tuple[float, float]:
         """Return l1 and l2 of the mean loss over weights that add up to ``total``.
 

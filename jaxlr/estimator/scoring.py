@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Self
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.metrics import get_scorer, make_scorer
 from sklearn.utils.validation import _check_method_params
@@ -44,10 +46,7 @@ def score_grid(
     scores = []
     for f, (_, test) in enumerate(folds):
         seen = rows.part(test)
-        M, m, d = grid.coef[f].shape
-        z = np.asarray(seen.X @ grid.coef[f].reshape(M * m, d).T.astype(seen.X.dtype))
-        z = np.moveaxis(z.reshape(-1, M, m) + grid.intercept[f].astype(z.dtype), 1, 0)
-        z = z[:, :, 0] if m == 1 else z
+        z = _predictors(grid, f, seen.X)
         if scorer is None:
             check_weight(rows, test, f"test on in fold {f}")
             scores.append(_accuracies(z, seen))
@@ -57,6 +56,18 @@ def score_grid(
         known = (model.know(seen.X, z[k]) for k, model in enumerate(models))
         scores.append([scorer(model, seen.X, seen.y, **own) for model in known])
     return np.array(scores)
+
+
+def _predictors(grid: Grid, f: int, X: Any) -> np.ndarray:
+    """Linear predictors (M, n), or (M, n, K), of the models of fold f, in one product."""
+    M, m, d = grid.coef[f].shape
+    W = grid.coef[f].reshape(M * m, d).T.astype(X.dtype)
+    if isinstance(X, jax.Array):  # where an accelerator would take three digits of each factor
+        z = np.asarray(jnp.matmul(X, W, precision=jax.lax.Precision.HIGHEST))
+    else:
+        z = X @ W
+    z = np.moveaxis(z.reshape(-1, M, m) + grid.intercept[f].astype(z.dtype), 1, 0)
+    return z[:, :, 0] if m == 1 else z
 
 
 def _accuracies(z: np.ndarray, seen: Labelled) -> np.ndarray:

@@ -9,17 +9,21 @@ from jaxlr.estimator.penalty import Penalty
 
 
 class Best(NamedTuple):
-    """The penalty that was chosen, averages with ``refit=False``, and coefficients (m, p)."""
+    """The penalty that was chosen (an average with ``refit=False``), and the mean of its models.
+
+    ``coef`` (m, d), ``intercept`` (m,).
+    """
 
     penalty: Penalty
-    w: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
 
 
 class Search(NamedTuple):
     """What a cross-validation found, for F folds, R shares of L1 and values of C (L,).
 
-    ``scores`` and ``n_iter`` (F, R, L), and ``paths`` (F, R, L, m, p): coefficients, the intercept
-    last.
+    ``scores`` and ``n_iter`` (F, R, L), and ``paths`` (F, R, L, m, p): coefficients, and with an
+    ``intercept`` that last.
     """
 
     Cs: np.ndarray
@@ -27,6 +31,7 @@ class Search(NamedTuple):
     scores: np.ndarray
     n_iter: np.ndarray
     paths: np.ndarray
+    intercept: bool
 
     @classmethod
     def of(
@@ -43,6 +48,7 @@ class Search(NamedTuple):
             scores.reshape(shape),
             steps.reshape(shape),
             paths.reshape(*shape, *paths.shape[2:]),
+            intercept,
         )
 
     def best(self, *, refit: bool) -> Best:
@@ -51,12 +57,16 @@ class Search(NamedTuple):
         F, L, R = by_C.shape
         if refit:
             C, ratio = np.unravel_index(np.argmax(by_C.sum(axis=0)), (L, R))
-            return Best(Penalty(self.Cs[C], self.ratios[ratio]), self.paths[:, ratio, C].mean(0))
+            return self._mean(Penalty(self.Cs[C], self.ratios[ratio]), self.paths[:, ratio, C])
         C, ratio = np.unravel_index(np.argmax(by_C.reshape(F, -1), axis=1), (L, R))
         penalty = Penalty(float(np.mean(self.Cs[C])), float(np.mean(self.ratios[ratio])))
-        return Best(penalty, self.paths[np.arange(F), ratio, C].mean(axis=0))
+        return self._mean(penalty, self.paths[np.arange(F), ratio, C])
 
-    def simple(self, best: Penalty, classes: np.ndarray, *, given: bool) -> dict[str, Any]:
+    def _mean(self, penalty: Penalty, of_folds: np.ndarray) -> Best:
+        w = of_folds.mean(axis=0)
+        return Best(penalty, *((w[:, :-1], w[:, -1]) if self.intercept else (w, np.zeros(len(w)))))
+
+    def simple(self, best: Penalty, *, given: bool) -> dict[str, Any]:
         """Attributes with ``use_legacy_attributes=False``."""
         return {
             "C_": float(best.C),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxlr.core import Params
@@ -12,10 +13,10 @@ from jaxlr.solve import (
     Certificate,
     FitStatus,
     HostFit,
+    compiles_for_shape,
     fit,
     fit_on_host,
     suits_host,
-    suits_host_rows,
 )
 
 _FREE = 1e-10  # what Newton's last step reaches anyway where a problem is small
@@ -75,7 +76,8 @@ def solve(
 
 def is_small(rows: Labelled, penalty: Penalty) -> bool:
     """Whether the host solves this quickest."""
-    return suits_host(*rows.shape, len(rows.classes)) and penalty.factors(1.0)[0] == 0
+    on_host = not isinstance(rows.X, jax.Array)
+    return on_host and suits_host(*rows.shape, len(rows.classes)) and not penalty.has_l1
 
 
 def _on_host(
@@ -100,13 +102,12 @@ def _by_rows(
 ) -> tuple[Params, Certificate]:
     l1, l2 = penalty.factors(rows.total)
     K = len(rows.classes)
-    dense = isinstance(rows.X, np.ndarray)
-    if l1 or not (dense and suits_host_rows(rows.X, None if K == 2 else K)):
+    if compiles_for_shape(rows.X, None if K == 2 else K, has_l1=penalty.has_l1):
         rows = rounded_up(rows)
     y, more = labels(rows)
     more |= {"l1": l1} if l1 else {}
 
-    def attempt(goal: float, init: Params | None) -> Found:
+    def attempt(goal: float, init: Params | None, max_steps: int) -> Found:
         found = fit(
             rows.X,
             y,
@@ -114,7 +115,7 @@ def _by_rows(
             sample_weight=rows.s,
             fit_intercept=settings.fit_intercept,
             tol=goal,
-            max_steps=max(1, settings.max_iter),
+            max_steps=max_steps,
             init=init,
             **more,
         )
@@ -131,20 +132,24 @@ def labels(rows: Labelled) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def tighten(
-    attempt: Callable[[float, Params | None], Found],
+    attempt: Callable[[float, Params | None, int], Found],
     rows: Labelled,
     settings: Settings,
     init: Params | None = None,
 ) -> Found:
     """Solve, and again with a smaller goal where large features make ``tol`` a harder one.
 
-    The solver's goal is a gradient per standard deviation of a feature.
+    The solver's goal is a gradient per standard deviation of a feature; ``attempt`` takes it,
+    where to start, and how many steps it may take: together at most ``max_iter``.
     """
     goal = settings.goal(rows.X)
-    params, certificates = attempt(goal, init)
-    while goal > _ROUNDING and settings.max_iter and (loose := _loose(certificates, settings.tol)):
+    params, certificates = attempt(goal, init, max(1, settings.max_iter))
+    while goal > _ROUNDING and (loose := _loose(certificates, settings.tol)):
+        left = settings.max_iter - max(c.steps for c in certificates)
+        if left <= 0:
+            break
         before, goal = certificates, max(0.3 * goal * settings.tol / max(loose), _ROUNDING)
-        params, certificates = attempt(goal, params)
+        params, certificates = attempt(goal, params, left)
         certificates = [  # what led to the start counts
             now._replace(steps=now.steps + then.steps, reads=now.reads + then.reads)
             for now, then in zip(certificates, before, strict=True)

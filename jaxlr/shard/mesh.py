@@ -84,7 +84,7 @@ def split_rows(
     return put(X), put(y), None if sample_weight is None else put(sample_weight)
 
 
-def mesh_of(X: Array) -> Mesh | None:
+def mesh_of(X: Any) -> Mesh | None:
     """Mesh over which the rows of ``X`` are split, or None where they are in one place."""
     sharding = None if isinstance(X, Tracer) else getattr(X, "sharding", None)  # sparse: none
     if not isinstance(sharding, NamedSharding):

@@ -237,13 +237,13 @@ def _take_matrices(
     if not stage.curvature:
         due = np.union1d(missing, taken[np.isin(state.steps[taken], objective.renewals)])
         if len(due):
-            state.matrix.set_diagonal(due, objective.diagonal(state.u[due], due))
+            _take_rough(objective, state, due)
         state.level[due] = 0
         return due
     slow = taken[state.size[taken] > _SLOW * walk.sizes[1, taken]]
     lanes = np.union1d(missing, slow)
     state.level[lanes] = np.minimum(state.level[lanes] + 1, len(stage.curvature) - 1)
-    jitter = JITTER if objective.narrow == np.float64 else JITTER_NARROW
+    jitter = _jitter(objective)
     for level in np.unique(state.level[lanes]):
         of_level = lanes[state.level[lanes] == level]
         sample = objective.sample(stage.curvature[level])
@@ -251,6 +251,19 @@ def _take_matrices(
         state.matrix.set(of_level, H, jitter)
         state.memory.forget(of_level)
     return lanes
+
+
+def _take_rough(objective: Objective, state: State, lanes: np.ndarray) -> None:
+    """Take what costs little for L-BFGS to begin with: a block for all classes, or a diagonal."""
+    blocks = objective.class_block(lanes)
+    if blocks is None:
+        state.matrix.set_diagonal(lanes, objective.diagonal(state.u[lanes], lanes))
+    else:
+        state.matrix.set_blocks(lanes, blocks, _jitter(objective))
+
+
+def _jitter(objective: Objective) -> float:
+    return JITTER if objective.narrow == np.float64 else JITTER_NARROW
 
 
 def _turn(objective: Objective, state: State, rows: Sample) -> Turn:

@@ -1,13 +1,14 @@
 """`fit`: one model, to the optimum, with a certificate."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlr import batch, shard
-from jaxlr.batch import Rows, SparseX, View
+from jaxlr import shard
+from jaxlr.batch import SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
@@ -20,6 +21,7 @@ from jaxlr.solve.proximal import minimise as minimise_with_l1
 from jaxlr.solve.result import Fit, FitHistory
 from jaxlr.solve.rows import (
     check_classes,
+    check_finite,
     check_not_traced,
     check_settings,
     take_rows,
@@ -127,25 +129,29 @@ def fit(
     (some_l1,), (some_l2,) = take_elastic_net(l1, l2, l1_ratio, 1)
     check_method(method, has_l1=some_l1 > 0)
     with Clock() as clock, jax.enable_x64(True):
-        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True)
-        if some_l1 > 0 and rows.X.shape[1]:
+        has_l1 = some_l1 > 0 and np.shape(X)[-1] > 0
+        keep = partial(_stays_on_host, n_classes=n_classes, has_l1=has_l1)
+        rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True, keep=keep)
+        if has_l1:
             settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
-        over = _kind_of(X, rows, n_classes)
-        if over is HostObjective:
-            rows = jax.tree.map(np.asarray, rows)
+        over = SparseObjective if isinstance(rows.X, SparseX) else Objective
+        if isinstance(rows.X, np.ndarray):
+            over, rows = HostObjective, jax.tree.map(np.asarray, rows)
         scaling, typical, reads = measure(rows, intercept=fit_intercept, n_classes=n_classes)
         mesh, penalty = shard.mesh_of(rows.X), np.array([some_l2])
         objective = over(rows, View(), scaling, penalty, mesh, typical=typical, reads=reads)
         return minimise(objective, init, method=method, tol=tol, max_steps=max_steps, clock=clock)
 
 
-def _kind_of(X: Any, rows: Rows, n_classes: int | None) -> type[Objective]:
-    """Where the rows X are summed, of which ``rows`` were made: NumPy has them where X came so."""
-    if isinstance(rows.X, SparseX):
-        return SparseObjective
-    on_host = not isinstance(X, jax.Array) and suits_host_rows(rows.X, n_classes)
-    return HostObjective if on_host else Objective
+def compiles_for_shape(X: Any, n_classes: int | None, *, has_l1: bool) -> bool:
+    """Whether `fit` compiles for the shape of X: who fits many may make them alike."""
+    on_host = isinstance(X, np.ndarray) and _stays_on_host(X, n_classes, has_l1=has_l1)
+    return not on_host
+
+
+def _stays_on_host(X: np.ndarray, n_classes: int | None, *, has_l1: bool) -> bool:
+    return not has_l1 and suits_host_rows(X, n_classes)
 
 
 def minimise(
@@ -165,8 +171,7 @@ def minimise(
     if init is not None and state.stuck.any():  # from where no way leads down
         u = start(None, 1, scaling, rows)
         state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
-    if not np.isfinite(state.J).all():
-        batch.check_features(rows.X, sparse=True)  # says where X is not finite
+    check_finite(state.J, rows)
     certificate = certify(objective, state, chosen, tol, clock)[0]
     u = scaling.centered(state.u)
     w, b = scaling.to_raw(u)

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
@@ -24,6 +23,7 @@ from jaxlr.solve.proximal import ProximalSettings, check_method, minimise_each
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (
     check_classes,
+    check_finite,
     check_not_traced,
     check_settings,
 )
@@ -139,6 +139,7 @@ def fit_many(
             problems = of_own_rows(X, y, penalties, sample_weight, fit_intercept)
         else:
             raise ValueError("offset, classes, folds and n_classes are for models of shared rows")
+        check_method(method, has_l1=any(l1.any() for _, _, l1 in problems))
         K = sum(len(problem.models) for problem in problems)
         of_classes = () if n_classes is None else (n_classes,)
         w, b = np.zeros((K, *of_classes, problems[0].objective.d)), np.zeros((K, *of_classes))
@@ -146,7 +147,6 @@ def fit_many(
         for objective, models, some_l1 in problems:
             starts = start_of(init, models, n_classes)
             if some_l1.any() and objective.d:
-                check_method(method, has_l1=True)
                 settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
                 w[models], b[models], found = minimise_each(
                     objective, some_l1, starts, settings, clock
@@ -158,8 +158,8 @@ def fit_many(
             state = solve(
                 objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None
             )
-            if not np.isfinite(state.J).all() and not apart:
-                batch.check_features(objective.rows.X, sparse=True)  # says where X is not finite
+            if not apart:  # or else it was looked at
+                check_finite(state.J, objective.rows)
             w[models], b[models] = objective.scaling.to_raw(objective.scaling.centered(state.u))
             found = certify(objective, state, chosen, tol, clock)
             certificates |= dict(zip(models.tolist(), found, strict=True))

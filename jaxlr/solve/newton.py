@@ -83,49 +83,67 @@ def to_unit(H: Any, jitter: float = JITTER) -> tuple[Any, Any]:
 
 
 class NewtonMatrix:
-    """K symmetric matrices (p, p), by their Cholesky factors; the identity until one is `set`."""
+    """K symmetric matrices (P, P), by their Cholesky factors; the identity until one is `set`.
 
-    def __init__(self, K: int, p: int) -> None:
-        self.root = np.ones((K, p))
+    Where each has the same block (p, p) for all its classes and nothing beside them, that block is
+    all there is; and it is ``rough``, as is a diagonal: the size of what it gives is still to be
+    found.
+    """
+
+    def __init__(self, K: int, P: int) -> None:
+        self.root = np.ones((K, P))
         self.factor: np.ndarray | None = None  # none while all are diagonal
+        self.rough = True
 
     def set(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
-        """Take the matrices H (k, p, p) for the models ``lanes`` (k,)."""
-        K, p = self.root.shape
-        if self.factor is None:
-            self.factor = np.tile(np.eye(p), (K, 1, 1))
-        unit, self.root[lanes] = to_unit(H, jitter)
-        self.factor[lanes] = _cholesky(unit, jitter)
+        """Take the matrices H (k, P, P) for the models ``lanes`` (k,)."""
+        self._set(lanes, H, jitter)
+        self.rough = False
+
+    def set_blocks(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
+        """Take matrices that have the block H (k, p, p) for each class."""
+        self._set(lanes, H, jitter)
+        self.rough = True
 
     def set_diagonal(self, lanes: np.ndarray, diagonal: np.ndarray) -> None:
-        """Take diagonal matrices (k, p): all there is room for where p is large."""
+        """Take diagonal matrices (k, P): all there is room for where P is large."""
         self.root[lanes] = np.sqrt(np.where(is_resolved(diagonal), diagonal, 1.0))
 
     def solve(self, lanes: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """``H^-1 g`` for the models ``lanes`` (k,), g (k, p)."""
+        """``H^-1 g`` for the models ``lanes`` (k,), g (k, P)."""
         root = self.root[lanes]
         x = g / root
         if self.factor is not None:
             L = self.factor[lanes] if len(lanes) < len(self.factor) else self.factor
-            x = _solve(L, x)
+            (k, P), p = x.shape, L.shape[-1]
+            x = _solve(L, x.reshape(k, P // p, p)).reshape(k, P)
         return x / root
+
+    def _set(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
+        (K, P), p = self.root.shape, H.shape[-1]
+        if self.factor is None:
+            self.factor = np.tile(np.eye(p), (K, 1, 1))
+        unit, root = to_unit(H, jitter)
+        self.root[lanes] = np.tile(root, P // p)
+        self.factor[lanes] = _cholesky(unit, jitter)
 
 
 def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve ``L L' x = b`` for each model: L (k, p, p), b (k, p)."""
-    k, p = b.shape
+    """Solve ``L L' x = b`` for all right-hand sides of each model: L (k, p, p), b (k, m, p)."""
+    k, _, p = b.shape
     x = b.copy()
     if k < 2 * p:
         from scipy.linalg import cho_solve  # a tenth of a second that `import jaxlr` spares
 
         for factor, v in zip(L, x, strict=True):
-            v[:] = cho_solve((factor, True), v, check_finite=False)
+            v[:] = cho_solve((factor, True), v.T, check_finite=False).T
         return x
     for j in range(p):  # all models at once, for there are more of them than columns
-        x[:, j] = (x[:, j] - np.einsum("ki,ki->k", L[:, j, :j], x[:, :j])) / L[:, j, j]
+        above = np.einsum("ki,kmi->km", L[:, j, :j], x[:, :, :j])
+        x[:, :, j] = (x[:, :, j] - above) / L[:, j, j, None]
     for j in reversed(range(p)):
-        below = np.einsum("ki,ki->k", L[:, j + 1 :, j], x[:, j + 1 :])
-        x[:, j] = (x[:, j] - below) / L[:, j, j]
+        below = np.einsum("ki,kmi->km", L[:, j + 1 :, j], x[:, :, j + 1 :])
+        x[:, :, j] = (x[:, :, j] - below) / L[:, j, j, None]
     return x
 
 
@@ -171,7 +189,7 @@ class Memory:
             along[i] = self.rho[i, lanes] * np.sum(self.s[i, lanes] * q, axis=1)
             q = q - along[i][:, None] * self.y[i, lanes]
         q = matrix.solve(lanes, q)
-        if matrix.factor is None and pairs:
+        if matrix.rough and pairs:
             q = q * self._size(pairs[-1], lanes, matrix)[:, None]
         for i in pairs:
             back = self.rho[i, lanes] * np.sum(self.y[i, lanes] * q, axis=1)
@@ -179,7 +197,7 @@ class Memory:
         return -q
 
     def _size(self, i: int, lanes: np.ndarray, matrix: NewtonMatrix) -> np.ndarray:
-        """How much too small the inverse of a diagonal is, as its last pair has it; 1 without."""
+        """How much too small the inverse of a rough matrix is, as its last pair has it; else 1."""
         y = self.y[i, lanes]
         seen = np.sum(y * matrix.solve(lanes, y), axis=1)
         known = self.rho[i, lanes] > 0

@@ -30,6 +30,10 @@ class Sample(NamedTuple):
 
 
 ALL = Sample(None, 1.0)
+# What the block of a class is taken from: rows for each of its columns, and at least so many.
+_ROWS_OF_A_COLUMN, _LEAST = 10, 4096
+_WIDEST_BLOCK = 3000  # columns
+_DEAR_BLOCK = 5e11  # multiplications
 
 
 def draw(n: int, m: int, mesh: Mesh | None = None) -> Sample:
@@ -89,6 +93,7 @@ class Objective:
         self.penalty = scaling.penalty(l2)
         self.reads = reads
         self._samples: dict[int, Sample] = {}
+        self._moment: np.ndarray | None = None
 
     def sample(self, m: int) -> Sample:
         """Draw m rows at random, always the same; all of them where m is most of them."""
@@ -182,6 +187,36 @@ class Objective:
         """Diagonals (k, P) about like those of the Hessians: standardised features, equal a."""
         C = self.scaling.n_classes or 2
         return (C - 1) / C**2 + self.penalty[lanes]
+
+    def class_block(self, lanes: np.ndarray) -> np.ndarray | None:
+        """Blocks (k, p, p) about like those that the Hessian has for each class; None if too dear.
+
+        They are exact where all classes are equally likely and X is that of a sample: the second
+        moment of the standardised features times ``a (1 - a)``. All classes share one.
+        """
+        C, p = self.scaling.n_classes, self.scaling.size // (self.scaling.n_classes or 1)
+        sample = self.sample(max(_LEAST, _ROWS_OF_A_COLUMN * p) if self.typical else self.n)
+        rows = self.n * sample.share
+        if C is None or p > _WIDEST_BLOCK or rows * p * p > _DEAR_BLOCK:
+            return None
+        if self._moment is None:
+            self._moment = self._second_moment(sample)
+        bend = (C - 1) / C**2 * self._moment
+        return with_penalty(bend, self.penalty[lanes, :p], None)
+
+    def _second_moment(self, sample: Sample) -> np.ndarray:
+        """Second moment (1, p, p) of the standardised features and 1.
+
+        It is that of one class against the others at 0, where all rows have the curvature 1/4.
+        """
+        s = None if self.rows.s is None or self.rows.s.ndim == 2 else self.rows.s
+        rows, view = self.rows._replace(s=s, fold=None), View(label=jnp.zeros(1, jnp.int32))
+        scaling = self.scaling._replace(n_classes=None)
+        one = type(self)(rows, view, scaling, np.zeros(1), self.mesh, narrow=self.narrow)
+        start, lane = np.zeros((1, scaling.size)), np.zeros(1, int)
+        quarter, _ = one.curvature(start, lane, sample, wide=False)
+        self._count(sample.share)
+        return 4 * quarter
 
     def sides(self, v: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weight of the rows that direction v (k, p) takes to their label's side, and away (k,)."""

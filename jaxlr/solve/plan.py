@@ -68,17 +68,24 @@ def solve(
 
     scaling = objective.scaling
     off_center = bool(np.any(abs(scaling.center) > OFF_CENTER * scaling.scale))
-    few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
-    if len(u) > 1:  # a read serves all models, a matrix only one: let them cost alike
-        more = max(min(more, 8 * n // p), 20 * p)
-    curvature = [more, 4 * more, 16 * more, n]
-    if not objective.typical and n * p * p <= _DEAR:
-        curvature = [n]
+    few, more, curvature = _sizes(objective, *u.shape)
     if objective.typical and not near:
         stage(few, [few], max(tol, 0.1 / np.sqrt(few)), wide=off_center)
         stage(more, [few], max(tol, 0.1 / np.sqrt(more)), wide=off_center)
-    state.level[:] = -1
+    if method == "newton":  # what L-BFGS begins with is the same for all rows
+        state.level[:] = -1
     if objective.narrow != np.float64 and not off_center:
         stage(n, curvature, tol, wide=False, foresee=True)
     stage(n, curvature, tol, wide=True)
     return state
+
+
+def _sizes(objective: Objective, K: int, p: int) -> tuple[int, int, list[int]]:
+    """Rows to solve on first, and then; and those whose curvature serves all rows, ever more."""
+    n = objective.n
+    few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
+    if K > 1:  # a read serves all models, a matrix only one: let them cost alike
+        more = max(min(more, 8 * n // p), 20 * p)
+    if not objective.typical and n * p * p <= _DEAR:
+        return few, more, [n]
+    return few, more, [more, 4 * more, 16 * more, n]

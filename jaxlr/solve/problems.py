@@ -72,7 +72,7 @@ def of_shared_rows(X: ArrayLike, asked: Asked, *, intercept: bool) -> list[Probl
     rows, view, K = _rows_and_view(X, asked)
     scaling, typical, reads = measure(rows, intercept=intercept, n_classes=asked.n_classes)
     l1, l2 = take_elastic_net(*asked.penalties, K)
-    mesh, size = shard.mesh_of(rows.X), _together(scaling.size)
+    mesh, size = shard.mesh_of(rows.X), _together(scaling.size, scaling.n_classes)
     over = SparseObjective if isinstance(rows.X, SparseX) else Objective
 
     def of_models(models: np.ndarray) -> Problem:
@@ -154,10 +154,11 @@ def of_own_rows(
     return problems
 
 
-def _together(p: int) -> int:
+def _together(P: int, n_classes: int | None = None) -> int:
     """Models whose matrices and memory fit into the memory meant for them."""
-    matrices = 4 * p * p if choose_method("auto", p) == "newton" else 0
-    return max(1, _BYTES_AT_A_TIME // max(1, 8 * (matrices + 30 * p)))
+    block = 0 if n_classes is None else P // n_classes  # what L-BFGS begins with
+    matrices = 4 * (P if choose_method("auto", P) == "newton" else block) ** 2
+    return max(1, _BYTES_AT_A_TIME // max(1, 8 * (matrices + 30 * P)))
 
 
 def _stack(arrays: list[np.ndarray], size: int) -> np.ndarray:

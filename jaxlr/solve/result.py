@@ -101,12 +101,10 @@ class Certificate(NamedTuple):
                 "separated: all rows have the same label, or a class has no row, so the intercept "
                 "grows without end. Add rows of the other labels"
             )
-        names = [self.name_of(j, features) for j in self.runaway[:8]]
-        more = f" and {len(self.runaway) - 8} more" if len(self.runaway) > 8 else ""
         return (
             "separated: the labels can be told apart without error by "
-            f"{', '.join(names)}{more}, so their coefficients grow without end and mean nothing. "
-            "Add a penalty (l2 > 0), or drop or merge these columns"
+            f"{self.runaway_names(features)}, so their coefficients grow without end and mean "
+            "nothing. Add a penalty (l2 > 0), or drop or merge these columns"
         )
 
     @property
@@ -124,6 +122,12 @@ class Certificate(NamedTuple):
         if j < 0:
             return "the intercept"
         return f"column {j}" if features is None else repr(features[j])
+
+    def runaway_names(self, features: Sequence[str] | None = None) -> str:
+        """List the columns of ``runaway`` by their names, the first 8 of them."""
+        names = [self.name_of(j, features) for j in self.runaway[:8]]
+        more = f" and {len(self.runaway) - 8} more" if len(self.runaway) > 8 else ""
+        return f"{', '.join(names)}{more}"
 
 
 class FitHistory(NamedTuple):

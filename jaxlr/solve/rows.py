@@ -1,6 +1,6 @@
 """What the solver is given, checked and put in its place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -47,12 +47,16 @@ def take_rows(
     n_classes: int | None = None,
     *,
     sparse: bool = False,
+    keep: Callable[[np.ndarray], bool] | None = None,
 ) -> Rows:
-    """Check one data set, and put it on the device; whether X is finite, the solver will see."""
+    """Check one data set, and put it on the device, but for X where ``keep`` says so of it.
+
+    Whether X is finite, the solver will see.
+    """
     if n_classes is not None and np.ndim(y) != 1:
         raise ValueError(f"y has shape {np.shape(y)}: pass the number of each row's class, (n,)")
     X, y, s = batch.check_data(
-        X, y, sample_weight, n_classes=n_classes, finite=False, sparse=sparse
+        X, y, sample_weight, n_classes=n_classes, finite=False, sparse=sparse, keep=keep
     )
     if offset is not None and n_classes is not None:
         raise ValueError("offset is for two classes: added to all of K alike it changes nothing")
@@ -95,6 +99,12 @@ def take_many_rows(
     _check_columns("sample_weight", s, rows.X, (s >= 0) & np.isfinite(s), batch.WEIGHTS)
     batch.check_largest(s)
     return rows._replace(y=shard.placed_like(y, rows.X), s=shard.placed_like(s, rows.X))
+
+
+def check_finite(J: Any, rows: Rows) -> None:
+    """Raise ValueError where X is not finite, which shows in the objectives J; it says where."""
+    if not np.isfinite(J).all():
+        batch.check_features(rows.X, sparse=True)
 
 
 def take_names(of_rows: ArrayLike, chosen: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

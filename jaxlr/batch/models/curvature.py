@@ -140,6 +140,7 @@ def curvature_of(
     terms: Terms, rows: Rows, center: Array, scale: Array
 ) -> CurvatureSums | Curvature:
     """Sum the curvature of the rows of a block."""
+    assert terms.bend is not None
     x = jax.vmap(lambda x: (x.astype(scale.dtype) - center) / scale)(rows.X)
     if terms.bend.ndim > 2:
         return Curvature(terms.s.sum(1), lax.map(partial(_of_classes, x), terms.bend))

@@ -168,9 +168,9 @@ def _gain(z: Array, y: Array) -> tuple[Array, Array]:
         y = y.astype(z.dtype)
         along = jnp.where(y == 1, z, jnp.where(y == 0, -z, -abs(z)))
         return along, along
-    number = jnp.arange(len(z), dtype=y.dtype)
-    lead = z[y.astype(jnp.int32)] - z
-    return lead.max(), jnp.where(number == y, jnp.inf, lead).min()
+    own = y.astype(jnp.int32)
+    lead = z[own] - z
+    return lead.max(), jnp.where(jnp.arange(len(z), dtype=own.dtype) == own, jnp.inf, lead).min()
 
 
 def sum_models(

@@ -68,6 +68,7 @@ class Terms(NamedTuple):
     """What each row adds to the sums of each model, (K, m); ``bend`` is s d2z, or s dz^2.
 
     With C classes ``ones``, ``zeros`` and ``dz`` are (K, m, C), and ``bend`` is (K, m, C, C).
+    Where nobody asked for it, ``bend`` is None.
     """
 
     s: Array
@@ -76,7 +77,7 @@ class Terms(NamedTuple):
     zeros: Array
     undecided: Array
     dz: Array
-    bend: Array
+    bend: Array | None
 
 
 def terms_of(models: Models, rows: Rows, of: Moment = "loss") -> Terms:
@@ -88,17 +89,19 @@ def terms_of(models: Models, rows: Rows, of: Moment = "loss") -> Terms:
     return jax.vmap(jax.vmap(of_row, (None, 0)), (0, None))(models, rows)
 
 
-def terms_at(view: View, row: Rows, z: Array, of: Moment = "loss") -> Terms:
+def terms_at(view: View, row: Rows, z: Array, of: Moment | None = "loss") -> Terms:
     """Terms of one row in one model whose linear predictor there is z: no X is read."""
     L, cache = core.loss_at(z, label_of(row, view))
     return _terms(weight_of(row, view, z.dtype), L, cache, of)
 
 
-def _terms(s: Array, L: Array, cache: core.Cache, of: Moment) -> Terms:
+def _terms(s: Array, L: Array, cache: core.Cache, of: Moment | None) -> Terms:
     y, dz = cache.y, core.slope(cache)
-    bend = core.curvature(cache) if of == "loss" else jnp.multiply.outer(dz, dz)
+    bend = None
+    if of is not None:
+        bend = s * (core.curvature(cache) if of == "loss" else jnp.multiply.outer(dz, dz))
     undecided = jnp.where(_is_decided(cache), 0, s)
-    return Terms(s, s * L, s * y, s * (1 - y), undecided, s * dz, s * bend)
+    return Terms(s, s * L, s * y, s * (1 - y), undecided, s * dz, bend)
 
 
 def forward(model: Models, row: Rows) -> tuple[Array, Array, core.Cache]:

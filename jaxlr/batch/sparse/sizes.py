@@ -2,7 +2,7 @@
 
 Shapes that were compiled for are taken again where they fit, so that the folds of a
 cross-validation, whose entries are not quite as many, share their programs. The room that is left
-empty changes no sum.
+empty changes no sum; other widths would, so those are never another's.
 """
 
 import threading
@@ -33,7 +33,8 @@ def choose_sizes(length: np.ndarray, places: int) -> Sizes:
     best, kind = _best(length), (*length.shape, places)
     with _lock:
         for of_kind, known in _taken:
-            if of_kind == kind and _cost(known) <= _EMPTY * _cost(best) and _fits(length, known):
+            alike = of_kind == kind and _widths(known) == _widths(best)
+            if alike and _cost(known) <= _EMPTY * _cost(best) and _fits(length, known):
                 return known
         _taken.append((kind, best))
     return best
@@ -76,6 +77,10 @@ def _places(count: np.ndarray, width: int) -> int:
         count = -(-count // width)
         places += width * int(count.sum())
     return places
+
+
+def _widths(sizes: Sizes) -> list[int]:
+    return [width for width, _ in sizes]
 
 
 def _cost(sizes: Sizes) -> int:

@@ -22,7 +22,7 @@ from jaxlr.batch.models.gradients import sides_at
 from jaxlr.batch.models.rows import label_of, terms_at, weight_of
 from jaxlr.batch.sparse.layout import Block, SparseX
 from jaxlr.batch.sparse.products import product, products
-from jaxlr.core import Params, binary
+from jaxlr.core import Params
 
 _BLOCK = 1024  # rows
 
@@ -46,7 +46,7 @@ def sparse_diagonal_sums(models: Models, rows: Rows) -> tuple[Array, Array, Arra
     def of_row(view: View, row: Rows, z: Array) -> tuple[Array, Array]:
         _, cache = core.loss_at(z, label_of(row, view))
         s = weight_of(row, view, z.dtype)
-        return s, s * binary.curvature(cache.p, cache.q)
+        return s, s * core.curvature_diagonal(cache)
 
     def sums(X: Block, rows: Rows) -> tuple[Array, Array, Array, Array]:
         s, bend = _over_rows(of_row, models, X, rows)

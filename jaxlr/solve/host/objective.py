@@ -52,7 +52,7 @@ class HostObjective(Objective):
 
     def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         def sums(block: _Block) -> GradientSums:
-            return _gradient_of(self._terms(block, "loss"), block)
+            return _gradient_of(self._terms(block, None), block)
 
         return self._sum(sums, u, sample, dtype)
 
@@ -107,7 +107,7 @@ class HostObjective(Objective):
                 z = z + rows.offset[here].astype(dtype)
             yield _Block(X, y, s, z)
 
-    def _terms(self, block: _Block, of: Moment) -> Any:
+    def _terms(self, block: _Block, of: Moment | None) -> Any:
         return batch.weighted_terms_on_host(block.z, block.y, block.s, of=of, piece=self._piece)
 
     def _curvature_of(self, terms: Any, block: _Block) -> Curvature:

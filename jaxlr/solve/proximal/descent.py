@@ -30,14 +30,6 @@ _STEPS_OF_A_PENALTY = 2  # with a matrix that is as good as new
 _NEVER = 1e300  # a penalty that leaves nothing but the intercept
 
 
-class Place(NamedTuple):
-    """Where a model is, in the coordinates of its working set, and what is known there."""
-
-    u: np.ndarray
-    loss: float
-    g: np.ndarray
-
-
 class Count(NamedTuple):
     """Steps and reads so far."""
 
@@ -121,7 +113,8 @@ class Descent:
         near = np.max(abs(of(here.g)) / of(penalty.l1), axis=0)
         broken, active = of(violation).max(axis=0), of(self.u).any(axis=0)
         count = int(np.sum(active | (near > _LIKELY)))
-        count = min(count, max(_AT_FIRST // self.loss.classes, 4 * int(active.sum())))
+        some = max(1, _AT_FIRST // self.loss.classes)
+        count = min(count, max(some, 4 * int(active.sum())))
         order = np.lexsort((-near, -broken, ~active))
         same = self.set.holds(order[:count])
         if not same:

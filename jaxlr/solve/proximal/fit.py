@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr import batch
 from jaxlr.batch import Rows, View
 from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
@@ -16,6 +15,7 @@ from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.loss import Loss
 from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.result import Certificate, Fit, FitHistory
+from jaxlr.solve.rows import check_finite
 from jaxlr.solve.starts import start, start_of
 
 
@@ -59,8 +59,7 @@ def minimise(
 ) -> Fit:
     """Take one model to its optimum, and certify it."""
     descent, penalty = _solve(rows, l1, l2, init, settings)
-    if not np.isfinite(descent.look().loss):
-        batch.check_features(rows.X, sparse=True)  # says where X is not finite
+    check_finite(descent.look().loss, rows)
     certificate = certify(descent, penalty, settings.tol, clock)
     history = FitHistory(*(np.array(v) for v in zip(*descent.turns, strict=True)))
     return Fit(params_of(descent), certificate, history, descent.loss.objective, descent.u)
@@ -104,8 +103,7 @@ def minimise_each(
             begun = None if init is not None else descent
             of_k = start_of(init, k, settings.n_classes)
             descent, penalty = _solve(rows, l1[k], objective.l2[k], of_k, settings, begun)
-            if not np.isfinite(descent.look().loss):
-                batch.check_features(rows.X, sparse=True)  # says where X is not finite
+            check_finite(descent.look().loss, rows)
             w[k], b[k] = params_of(descent)
             certificates[k] = certify(descent, penalty, settings.tol, clock)
     return w, b, [certificates[k] for k in range(K)]

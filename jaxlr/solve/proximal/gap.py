@@ -31,14 +31,17 @@ def duality_gap(penalty: ElasticNet, u: np.ndarray, here: Look, work: WorkingSet
     of = loss.of_features
     a, mix = _mixed(loss.shares, loss.of_intercepts(here.g))
     G, l1, l2 = abs(of(here.g)) + mix, of(penalty.l1), of(penalty.l2)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is no limit
         share = min(1.0, np.min(l1 / G, initial=1.0))
     shares = np.array([share, 1.0 if l2.any() else share])
     excess = np.maximum(shares[:, None, None] * G - l1, 0)
-    penalties = np.sum(excess**2 / (2 * l2), axis=(1, 2)) if l2.any() else 0.0
+    with np.errstate(divide="ignore"):  # infinite where l2 has underflowed, and so no bound
+        beyond = np.divide(excess**2, 2 * l2, where=excess > 0, out=np.zeros_like(excess))
+    penalties = beyond.sum(axis=(1, 2)) if l2.any() else 0.0
     dual = work.dual(u[work.coordinates], a, mix, shares) - penalties
     J = here.loss + penalty.of_place(u)
-    return float(max(_EPS * abs(J), J - dual.max()))
+    gap = J - np.fmax.reduce(dual)
+    return float(max(_EPS * abs(J), gap)) if np.isfinite(gap) else np.inf
 
 
 def _mixed(shares: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, float]:

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.proximal.certify import certify, params_of
@@ -17,7 +16,13 @@ from jaxlr.solve.proximal.descent import Descent
 from jaxlr.solve.proximal.fit import ProximalSettings, begin
 from jaxlr.solve.proximal.penalty import ElasticNet
 from jaxlr.solve.result import Certificate, host_params
-from jaxlr.solve.rows import check_classes, check_not_traced, check_settings, take_rows
+from jaxlr.solve.rows import (
+    check_classes,
+    check_finite,
+    check_not_traced,
+    check_settings,
+    take_rows,
+)
 from jaxlr.solve.sparse import MatrixTooLargeError
 
 _ROUNDING = 1e-14  # of a gradient per standard deviation
@@ -140,8 +145,7 @@ def path(
         if rows.X.shape[1] == 0:
             raise ValueError(f"X has shape {rows.X.shape}: without a column there is no path")
         descent = begin(rows, None, settings)
-        if not np.isfinite(descent.look().loss):
-            batch.check_features(rows.X, sparse=True)  # says where X is not finite
+        check_finite(descent.look().loss, rows)
         if penalties is None:
             taken = _largest(descent, l1_ratio) * np.geomspace(1, smallest, n)
         else:
@@ -153,7 +157,7 @@ def path(
             l1, l2 = l1_ratio * whole, (1 - l1_ratio) * whole
             penalty = ElasticNet.of(l1, l2, descent.loss.scaling)
             if not ended:
-                ended = _ends(descent, penalty, whole, settings, first=not found)
+                ended = not _solved(descent, penalty, whole, settings, first=not found)
             found[k] = params_of(descent), certify(descent, penalty, tol, clock)
     params, certificates = zip(*(found[k] for k in range(len(taken))), strict=True)
     w, b = (np.stack(v) for v in zip(*params, strict=True))
@@ -161,10 +165,10 @@ def path(
     return Path(taken, l1_ratio, host_params(w, b), certificates, nonzeros)
 
 
-def _ends(
+def _solved(
     descent: Descent, penalty: ElasticNet, whole: float, settings: ProximalSettings, *, first: bool
 ) -> bool:
-    """Solve for a penalty; whether it has more columns than a matrix may, as have those below."""
+    """Solve for a penalty; False where it has more columns than a matrix may, as those below."""
     try:
         descent.solve(penalty, settings.tol, settings.max_steps)
     except MatrixTooLargeError as error:
@@ -176,8 +180,8 @@ def _ends(
             RuntimeWarning,
             stacklevel=3,
         )
-        return True
-    return False
+        return False
+    return True
 
 
 def _largest(descent: Descent, l1_ratio: float) -> float:
