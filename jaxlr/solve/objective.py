@@ -56,6 +56,17 @@ def power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
+def room_for(k: int) -> int:
+    """Places for k models, who become fewer: 1, 4, 16, 64, and powers of two where they are many.
+
+    Examples
+    --------
+    >>> print([room_for(k) for k in (1, 2, 5, 40, 65)])
+    [1, 4, 16, 64, 128]
+    """
+    return next((size for size in (1, 4, 16, 64) if k <= size), power_of_two(k))
+
+
 def host_models(w: np.ndarray, b: np.ndarray, view: View) -> Models:
     """Make NumPy arrays `Models`: compiled functions take them with less ado than eager JAX."""
     return Models(w, b, view)  # pyright: ignore[reportArgumentType]
@@ -210,7 +221,7 @@ class Objective:
         It is that of one class against the others at 0, where all rows have the curvature 1/4.
         """
         s = None if self.rows.s is None or self.rows.s.ndim == 2 else self.rows.s
-        rows, view = self.rows._replace(s=s, fold=None), View(label=jnp.zeros(1, jnp.int32))
+        rows, view = self.rows._replace(s=s, fold=None), View(label=np.zeros(1, np.int32))
         scaling = self.scaling._replace(n_classes=None)
         one = type(self)(rows, view, scaling, np.zeros(1), self.mesh, narrow=self.narrow)
         start, lane = np.zeros((1, scaling.size)), np.zeros(1, int)
@@ -271,8 +282,8 @@ class Objective:
         yield self.rows
 
     def _models(self, u: np.ndarray, lanes: np.ndarray, dtype: type) -> Models:
-        """Models ``lanes`` at u, in raw parameters; repeated to a power of two, to compile less."""
+        """Models ``lanes`` at u, in raw parameters; repeated to fill the room, to compile less."""
         w, b = self.scaling.to_raw(u)
-        fill = np.resize(np.arange(len(lanes)), power_of_two(len(lanes)))
+        fill = np.resize(np.arange(len(lanes)), room_for(len(lanes)))
         view = jax.tree.map(lambda v: v[lanes[fill]], self.view)
         return host_models(w[fill].astype(dtype), b[fill].astype(dtype), view)

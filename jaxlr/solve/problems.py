@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -112,10 +111,10 @@ def _rows_and_view(X: ArrayLike, asked: Asked) -> tuple[Rows, View, int]:
         }
     )
     view = View(
-        y_column=None if y_columns is None else jnp.arange(K) % y_columns,
-        s_column=None if s_columns is None else jnp.arange(K) % s_columns,
-        label=None if label is None else jnp.asarray(label),
-        left_out=None if left_out is None else jnp.asarray(left_out),
+        y_column=None if y_columns is None else np.arange(K) % y_columns,
+        s_column=None if s_columns is None else np.arange(K) % s_columns,
+        label=label,
+        left_out=left_out,
     )
     return rows._replace(fold=None if fold is None else shard.placed_like(fold, rows.X)), view, K
 
