@@ -152,6 +152,7 @@ def test_it_works_with_64_bits_switched_on():
         assert jax.config.jax_enable_x64
 
 
+@pytest.mark.thorough
 def test_python_without_asserts_says_the_same():
     code = (
         "import jax, jax.numpy as jnp\n"
