@@ -22,6 +22,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_validat
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import jaxlr
 from jaxlr import Certificate, FitStatus
 from jaxlr.estimator import LogisticRegression
 
@@ -262,6 +263,47 @@ def test_there_are_no_more_steps_than_max_iter_where_units_make_tol_a_harder_one
         if not ours.certificate_.converged:
             assert ours.n_iter_[0] == limit
     assert ours.certificate_.raw_gradient <= 1e-6
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("far", [1e7, 3e7, 1e9])
+def test_a_column_whose_mean_is_far_from_0_is_no_constant(far, form):
+    """Time stamps: nanoseconds since 1970, all of a few seconds."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 2))
+    y = X @ [2, -1] + rng.logistic(size=1000) > 0
+    near = LogisticRegression().fit(X, y)
+    moved = LogisticRegression().fit(form(X + np.array([far, 0])), y)
+    assert moved.certificate_.converged
+    np.testing.assert_allclose(moved.coef_, near.coef_, rtol=1e-15 * far)
+
+
+def test_sums_of_a_sparse_column_that_is_far_from_0_are_refused():
+    X = np.random.default_rng(1).standard_normal((300, 2)) + np.array([0, 1e9])
+    with pytest.raises(ValueError, match=r"column 1 of X has a mean more than 1e\+07 times"):
+        jaxlr.fit(sparse.csr_array(X), X[:, 0] > 0, l2=0.1)
+    X[:, 1] = 1e9  # all alike: a column that says nothing
+    assert jaxlr.fit(sparse.csr_array(X), X[:, 0] > 0, l2=0.1).params.w[1] == pytest.approx(
+        0, abs=1e-20
+    )
+
+
+def test_l1_takes_no_more_steps_than_max_iter_and_ends_where_rounding_does():
+    X, y = problem(8)
+    for limit in (1, 2, 5):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(l1_ratio=1, max_iter=limit).fit(X, y)
+        assert 1 <= model.n_iter_[0] <= limit
+    large = LogisticRegression(l1_ratio=1).fit(X * 1e13, y)  # no warning
+    assert large.certificate_.converged
+
+
+def test_what_was_fitted_in_bfloat16_is_predicted_in_it():
+    X, y = problem(9)
+    X = jnp.asarray(X, jnp.bfloat16)
+    model = LogisticRegression().fit(X, y)
+    assert np.array_equal(model.predict(X), model.predict(np.asarray(X, np.float64)))
 
 
 def test_small_units_and_large_ones():

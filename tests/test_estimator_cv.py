@@ -156,8 +156,9 @@ def test_folds_where_nothing_weighs_anything():
     s = np.ones(60)
     s[:20] = 0
     search = LogisticRegressionCV(**{**PLAIN, "scoring": None}, Cs=CS, cv=KFold(3))
-    with pytest.raises(ValueError, match="no row to test on in fold 0 weighs anything"):
-        search.fit(X, y, s)
+    for scoring in (None, "accuracy"):
+        with pytest.raises(ValueError, match="no row to test on in fold 0 weighs anything"):
+            search.set_params(scoring=scoring).fit(X, y, s)
     with pytest.raises(ValueError, match="no row to train on in fold 0 weighs anything"):
         search.fit(X, y, 1 - s)
     for cv, message in (([], "no folds"), ([(np.arange(60), [])], "fold 0 has no row to test on")):

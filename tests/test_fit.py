@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import published
 import pytest
+from jax.experimental.sparse import BCOO
 
 import jaxlr
 from jaxlr import FitStatus
@@ -432,6 +433,28 @@ def test_the_global_precision_is_neither_needed_nor_touched():
     with jax.enable_x64(True):
         same = jaxlr.fit(X, y, tol=1e-12)
     assert same.params.w.tobytes() == fit.params.w.tobytes()
+
+
+def test_a_start_from_where_the_way_is_too_long_is_given_up():
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((200, 2))
+    y = X @ [1, -1] + rng.logistic(size=200) > 0
+    far = jaxlr.fit(X, y, l2=0.01, init=jaxlr.Params(np.full(2, 1e4), np.zeros(())))
+    assert far
+    np.testing.assert_allclose(far.params.w, jaxlr.fit(X, y, l2=0.01).params.w, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [">f8", np.longdouble])
+def test_numbers_that_jax_does_not_have_are_taken_as_those_that_it_has(kind):
+    X = np.random.default_rng(7).standard_normal((50, 2))
+    y = np.arange(50) % 2
+    expected = jaxlr.fit(X, y).params.w
+    assert np.array_equal(jaxlr.fit(X.astype(kind), y.astype(kind)).params.w, expected)
+
+
+def test_a_sparse_matrix_of_jax_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"X is a BCOO: sparse matrices are taken of SciPy"):
+        jaxlr.fit(BCOO.fromdense(jnp.eye(3)), [0, 1, 0])
 
 
 def test_a_constant_column_beside_the_intercept():

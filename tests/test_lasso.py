@@ -430,6 +430,23 @@ def test_where_no_bound_is_known_the_gap_is_infinite():
     assert fit.certificate.gap > 1e-12
 
 
+@pytest.mark.parametrize("seed", [17, 23])
+def test_weights_of_many_decades_are_gone_about_by_larger_penalties(seed):
+    """From 0 the way ended at a thousand times the objective, where no step was good."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((16, 3))
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    s = 10 ** rng.uniform(-6, 3, 16)
+    l1 = 1 / (1e3 * s.sum())
+    fit = jaxlr.fit(X, y, n_classes=3, l1=l1, sample_weight=s)
+    assert fit, fit.certificate.describe()
+    z = X @ fit.params.w.T + fit.params.b
+    a = np.exp(z - z.max(axis=1, keepdims=True))
+    dz = (s / s.sum())[:, None] * (a / a.sum(axis=1, keepdims=True) - np.eye(3)[y])
+    g, w = dz.T @ X, fit.params.w
+    assert np.where(w != 0, abs(g + l1 * np.sign(w)), abs(g) - l1).max() <= 1e-5
+
+
 def test_l_bfgs_is_refused_before_anything_is_solved(monkeypatch):
     X, y = problem()
     monkeypatch.setattr(many, "solve", None)

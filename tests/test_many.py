@@ -107,6 +107,7 @@ BAD = {
     "largest sample_weight of model 0 is 1e[+]30": {"sample_weight": np.full((50, 2), 1e30)},
     "sample_weight of model 1 is 0 everywhere": {"sample_weight": np.tile([1, 0], (50, 1))},
     r"folds has fold of shape \(3,\)": {"folds": ([0, 1, 2], [0, 1])},
+    r"folds must be a pair \(fold, left_out\)": {"folds": 4},
     "l2 is empty": {"l2": []},
     "classes is empty": {"classes": []},
     "tol is -1": {"tol": -1},
@@ -186,6 +187,7 @@ def test_cross_validation_of_soft_labels_and_given_folds():
         (1, "folds is 1"),
         (fold[:5], "folds has shape"),
         (fold * 0, "one fold"),
+        (np.where(fold == 9, np.nan, fold), "folds is nan in row"),
     ):
         with pytest.raises(ValueError, match=message):
             jaxlr.cross_validate(X, y, l2=[0.1], folds=folds)

@@ -18,7 +18,7 @@ from jaxlr.core import Params
 
 LABELS = (
     "labels must be in [0, 1]. Map {-1, 1} by (y + 1) / 2, and class names to 0 and 1. For more "
-    "than two classes pass parameters w (K, d), or n_classes"
+    "than two classes pass parameters w (K, d), or n_classes to jaxlr.fit, fit_many or path"
 )
 CLASSES = "labels must be the numbers of classes, from 0 to {}"
 WEIGHTS = "weights must be finite and at least 0"
@@ -126,6 +126,10 @@ def check_features(
             )
         found: Any = take_sparse(X, d=d, n_classes=n_classes)
         return found
+    if hasattr(X, "todense"):
+        raise ValueError(
+            f"X is a {type(X).__name__}: sparse matrices are taken of SciPy (csr_array, csc_array)"
+        )
     given = _numbers("X", X, "features")
     with np.errstate(over="ignore"):  # told below
         rows: Any = given if isinstance(given, Array) else _placed(given, keep)
@@ -163,6 +167,10 @@ def _numbers(name: str, given: ArrayLike, what: str) -> Array | np.ndarray:
     if v.dtype == object and not any(isinstance(item, str | bytes) for item in v.flat):
         with suppress(TypeError, ValueError):
             v = v.astype(np.float64)
+    if isinstance(v, np.ndarray) and v.dtype.kind == "f" and v.dtype.itemsize > 8:
+        v = v.astype(np.float64)  # long double
+    elif isinstance(v, np.ndarray) and not v.dtype.isnative:
+        v = v.astype(v.dtype.newbyteorder("="))
     real = jnp.issubdtype(v.dtype, jnp.number) and not _is_complex(v)
     if not (real or jnp.issubdtype(v.dtype, jnp.bool_)):
         raise ValueError(f"{name} has dtype {v.dtype}: {what} must be numbers, and real")

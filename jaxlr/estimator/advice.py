@@ -28,7 +28,7 @@ def advise(certificate: Certificate, estimator: Any, lacking: Sequence[Any] = ()
         f"standard deviation of a feature), where tol={estimator.tol:g}, {about} "
         f"{certificate.gap:.1e} nats above the optimum, after {certificate.steps} iterations"
     )
-    if certificate.stuck:
+    if certificate.stuck or certificate.steps < estimator.max_iter:
         return (
             f"not converged: {found}. No step lowers the objective, as far as float64 can tell: "
             "scale the features (StandardScaler), or allow a larger tol"

@@ -24,9 +24,21 @@ class Predictions(linear_model.LogisticRegression):
         ----------
         X : array_like or sparse matrix, shape (n, d)
             Features.
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, K)
+
+        Raises
+        ------
+        NotFittedError
+            If there was no `fit` yet.
+        ValueError
+            If X is not finite, or has other features than `fit` saw; as all predictions do.
         """
         check_is_fitted(self)
-        X = validate_data(self, on_host(X), accept_sparse="csr", reset=False)
+        kinds = [np.float64, np.float32]  # as for fit: others become the first
+        X = validate_data(self, on_host(X), accept_sparse="csr", dtype=kinds, reset=False)
         z = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return z.ravel() if z.shape[1] == 1 else z
 
@@ -37,6 +49,11 @@ class Predictions(linear_model.LogisticRegression):
         ----------
         X : array_like or sparse matrix, shape (n, d)
             Features.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Of the type of ``classes_``.
         """
         z = self.decision_function(X)
         return self.classes_[(z > 0).astype(np.intp) if z.ndim == 1 else z.argmax(axis=1)]
@@ -48,6 +65,11 @@ class Predictions(linear_model.LogisticRegression):
         ----------
         X : array_like or sparse matrix, shape (n, d)
             Features.
+
+        Returns
+        -------
+        ndarray, shape (n, K)
+            In [0, 1]; rows add to 1.
         """
         return probabilities(self.decision_function(X))
 
@@ -58,6 +80,11 @@ class Predictions(linear_model.LogisticRegression):
         ----------
         X : array_like or sparse matrix, shape (n, d)
             Features.
+
+        Returns
+        -------
+        ndarray, shape (n, K)
+            At most 0.
         """
         return log_probabilities(self.decision_function(X))
 
@@ -73,6 +100,11 @@ class Predictions(linear_model.LogisticRegression):
         ----------
         model : sklearn.linear_model.LogisticRegression
             Fitted or not. A fitted one brings no certificate.
+
+        Returns
+        -------
+        LogisticRegression or LogisticRegressionCV
+            Of this class, with equal predictions.
 
         Raises
         ------

@@ -47,8 +47,9 @@ def score_grid(
     for f, (_, test) in enumerate(folds):
         seen = rows.part(test)
         z = _predictors(grid, f, seen.X)
-        if scorer is None:
+        if scorer is None or "sample_weight" in params:
             check_weight(rows, test, f"test on in fold {f}")
+        if scorer is None:
             scores.append(_accuracies(z, seen))
             continue
         own = _check_method_params(X=rows.X, params=params, indices=test)

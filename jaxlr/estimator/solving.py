@@ -166,11 +166,13 @@ def judge(certificate: Certificate, tol: float) -> Certificate:
     """Say whether a fit has converged by the estimator's ``tol``, which the solver was not told.
 
     The largest entry of the gradient must be at most ``tol``, per unit of the features and per
-    standard deviation; or the objective within rounding of its optimum.
+    standard deviation; or the objective within rounding of its optimum. With L1 the duality gap is
+    too wide a bound to tell: there the square of the gradient per standard deviation does.
     """
     c = certificate
     if c.status not in (FitStatus.CONVERGED, FitStatus.STOPPED):
         return c
     small = max(c.gradient, c.raw_gradient) <= tol
-    there = small or abs(c.gap) <= _RESOLVED * max(abs(c.objective), 1.0)
+    distance = c.gradient**2 if c.has_l1 else abs(c.gap)
+    there = small or distance <= _RESOLVED * max(abs(c.objective), 1.0)
     return c._replace(status=FitStatus.CONVERGED if there else FitStatus.STOPPED)

@@ -168,7 +168,8 @@ def minimise(
     u = start(init, 1, scaling, rows)
     chosen = choose_method(method, u.shape[1], sampled=objective.sampled)
     state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None)
-    if init is not None and state.stuck.any():  # from where no way leads down
+    lost = state.stuck | ~(state.size <= tol) & ~state.separated
+    if init is not None and lost.any():  # a place from where no way leads down, or a long one
         u = start(None, 1, scaling, rows)
         state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
     check_finite(state.J, rows)

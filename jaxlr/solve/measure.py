@@ -18,6 +18,7 @@ ROWS_MEASURED = 4096  # for the means and deviations of the features
 ROWS_SEEN = 12  # of these, that must make up a deviation; a sample to solve on has 8 times as many
 LEAST_SHARE = 0.003  # of a label, about 100 rows of a sample to solve on
 _LARGEST = 1e150
+_CANCELLED = 1e-7  # of the size about ``first``: less is what the difference of two squares loses
 
 
 class Measured(NamedTuple):
@@ -35,8 +36,10 @@ def measure(rows: Rows, *, intercept: bool, n_classes: int | None = None) -> Mea
     weight that most rows do not have.
     """
     if isinstance(rows.X, SparseX):
-        scaling, _ = from_moments(moments(rows), np.zeros(rows.X.shape[1]), intercept=intercept)
+        sums, first = moments(rows), np.zeros(rows.X.shape[1])
+        scaling, constant = from_moments(sums, first, intercept=intercept)
         scaling = checked(scaling)._replace(n_classes=n_classes)
+        _check_constant(rows.X, np.flatnonzero(constant & (sums[2] > 0)))
         return Measured(scaling, typical=False, reads=1.0)
     few = draw(len(rows.X), ROWS_MEASURED).numbers
     X = shard.on_host(rows.X, few).astype(np.float64)
@@ -110,10 +113,23 @@ def from_moments(
     with np.errstate(over="ignore", invalid="ignore"):  # `checked` tells
         variance = square / weight - (mean**2 if intercept else 0)
         deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(square / weight + first**2)
-    constant = is_constant(deviation, size)
+        lost = ~(deviation > _CANCELLED * np.sqrt(square / weight))
+    constant = is_constant(deviation, size) | lost
     nothing = (size == 0) & (off == 0)  # or else its squares underflow, as `checked` tells
     scale = np.where(constant, np.where(nothing, 1.0, size), deviation)
     return Scaling(center[None], scale[None], intercept), constant
+
+
+def _check_constant(X: SparseX, columns: np.ndarray) -> None:
+    """Raise ValueError where columns seem to be constant and are not."""
+    if len(columns) == 0:
+        return
+    values = batch.take_sparse_columns(X, columns).toarray()
+    for j in columns[np.ptp(values, axis=0) > 0]:
+        raise ValueError(
+            f"column {j} of X has a mean more than {1 / _CANCELLED:.0e} times its deviation, which "
+            "sums of a sparse X do not show: subtract its mean from it, or pass X dense"
+        )
 
 
 def _is_spread(s: Array | None) -> bool:

@@ -91,6 +91,11 @@ def _rows_and_view(X: ArrayLike, asked: Asked) -> tuple[Rows, View, int]:
     if asked.classes is not None:
         y, label = take_names(y, asked.classes)
     if asked.folds is not None:
+        if not isinstance(asked.folds, tuple | list) or len(asked.folds) != 2:
+            raise ValueError(
+                "folds must be a pair (fold, left_out): the fold of each row, and that which each "
+                "model leaves out. cross_validate takes a number of folds"
+            )
         fold, left_out = take_names(*asked.folds)
     if label is not None and asked.n_classes is not None:
         raise ValueError("classes are for models of one class against the rest: drop n_classes")

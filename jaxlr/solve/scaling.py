@@ -166,5 +166,8 @@ def _measure(X: np.ndarray, weight: np.ndarray, intercept: bool) -> tuple[np.nda
 
 
 def is_constant(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Whether a column has no deviation but rounding, so that its size is the only scale it has."""
-    return ~(deviation > 1e-7 * size)
+    """Whether a column has no deviation but rounding, so that its size is the only scale it has.
+
+    Both are of float64, and the deviation is from a center that was known before.
+    """
+    return ~(deviation > 1e-13 * size)

@@ -172,6 +172,8 @@ def draw_folds(folds: int | ArrayLike, y: np.ndarray, seed: int) -> np.ndarray:
         fold = np.asarray(folds)
         if fold.shape != y.shape[:1]:
             raise ValueError(f"folds has shape {fold.shape}, but there are {len(y)} rows")
+        if fold.dtype.kind == "f" and np.isnan(fold).any():
+            raise ValueError(f"folds is nan in row {np.argmax(np.isnan(fold))} (counted from 0)")
         if len(np.unique(fold)) < 2:
             raise ValueError("folds has one fold only: two or more are needed")
         return fold

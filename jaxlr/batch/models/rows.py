@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
@@ -34,10 +35,10 @@ class View(NamedTuple):
     label of a row is whether its y equals that; rows of the fold ``left_out`` weigh nothing.
     """
 
-    y_column: Array | None = None
-    s_column: Array | None = None
-    label: Array | None = None
-    left_out: Array | None = None
+    y_column: Array | np.ndarray | None = None
+    s_column: Array | np.ndarray | None = None
+    label: Array | np.ndarray | None = None
+    left_out: Array | np.ndarray | None = None
 
 
 class Models(NamedTuple):

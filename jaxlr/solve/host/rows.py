@@ -55,16 +55,18 @@ class Sparse(NamedTuple):
         largest = abs(X).max(axis=0).toarray().ravel()
         largest[largest == 0] = 1
         relative = X.multiply(1 / largest).tocsr()
-        mean, square = relative.T @ s, relative.multiply(relative).T @ s
-        center = mean if intercept else np.zeros_like(mean)
-        deviation, size = np.sqrt(np.maximum(square - center**2, 0)), np.sqrt(square)
-        constant = is_constant(deviation, size)
-        scale = largest * np.where(constant, size, deviation)
+        full = np.bincount(X.indices, minlength=X.shape[1]) == len(s)
+        shift = np.where(full & intercept, relative.T @ s, 0)
+        relative.data -= shift[relative.indices]
+        rest, square = relative.T @ s, relative.multiply(relative).T @ s
+        center = shift + rest if intercept else shift
+        variance = square - rest**2 if intercept else square
+        deviation, size = np.sqrt(np.maximum(variance, 0)), np.sqrt(variance + center**2)
+        scale = largest * np.where(is_constant(deviation, size), size, deviation)
         scale = np.where(scale > 0, scale, 1.0)
         scaling = checked(Scaling((largest * center)[None], scale[None], intercept))
-        full = (np.bincount(X.indices, minlength=len(mean)) == len(s)) & ~constant
-        X.data -= np.where(full, scaling.center[0], 0)[X.indices]
-        inner = scaling._replace(center=np.where(full, 0, scaling.center))
+        X.data = relative.data * largest[relative.indices]
+        inner = scaling._replace(center=scaling.center - largest * shift)
         return cls(X, X.T.tocsr(), inner), scaling
 
     def predictors(self, U: np.ndarray) -> np.ndarray:

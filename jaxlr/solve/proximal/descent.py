@@ -79,6 +79,7 @@ class Descent:
             l1 = np.full((self.loss.classes, self.loss.d + 1), _NEVER)
             l1[:, -1] = 0
             self._descend(ElasticNet(l1.ravel(), np.zeros(l1.size)), tol, max_steps)
+            self.steps = 0  # none that a coefficient has had a part in
 
     @property
     def reads(self) -> float:

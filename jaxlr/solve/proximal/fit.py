@@ -18,6 +18,8 @@ from jaxlr.solve.result import Certificate, Fit, FitHistory
 from jaxlr.solve.rows import check_finite
 from jaxlr.solve.starts import start, start_of
 
+_FEWER = 0.1  # of a penalty, from one to the next where l1 itself is out of reach
+
 
 class ProximalSettings(NamedTuple):
     """How far to go: ``tol`` is the largest violation of the conditions to leave."""
@@ -77,9 +79,22 @@ def _solve(
     descent = begun or begin(rows, init, settings)
     penalty = ElasticNet.of(l1, l2, descent.loss.scaling)
     descent.solve(penalty, settings.tol, settings.max_steps)
-    if init is not None and descent.stuck:  # from where no way leads down
+    if descent.stuck and init is not None:  # from where no way leads down
         return _solve(rows, l1, l2, None, settings)
+    if descent.stuck:
+        return _by_larger_penalties(rows, l1, l2, settings), penalty
     return descent, penalty
+
+
+def _by_larger_penalties(rows: Rows, l1: float, l2: float, settings: ProximalSettings) -> Descent:
+    """Solve for l1 by way of larger ones: where weights differ by much, there is no other way."""
+    descent = begin(rows, None, settings)
+    scaling, of_features = descent.loss.scaling, descent.loss.of_features
+    largest = float(np.max(abs(of_features(descent.look().g)) * scaling.scale[0], initial=l1))
+    for larger in largest * _FEWER ** np.arange(1, np.log(l1 / largest) / np.log(_FEWER)):
+        descent.solve(ElasticNet.of(larger, l2, scaling), settings.tol, settings.max_steps)
+    descent.solve(ElasticNet.of(l1, l2, scaling), settings.tol, settings.max_steps)
+    return descent
 
 
 def minimise_each(
