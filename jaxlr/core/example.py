@@ -12,7 +12,6 @@ What lies between z and L is `binary` where w is (d,), and `softmax` where w is 
 """
 
 from types import ModuleType
-from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
@@ -75,15 +74,39 @@ def forward(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[Array, Cache]:
     return L.astype(x.dtype), cache._replace(x=x)
 
 
-def loss_at(z: Array, y: Any) -> tuple[Array, Cache]:
-    """Loss of one example at its linear predictor z, () or (K,): `forward` from there on.
+def loss_at(z: Array, y: ArrayLike) -> tuple[Array, Cache]:
+    """Loss of one example at its linear predictor z: `forward` from there on.
 
-    The cache has no x; `slope` and `curvature` read it, and `backward` cannot.
+    Parameters
+    ----------
+    z : Array, shape () or (K,)
+        Linear predictor, in float32 or float64.
+    y : array_like, shape (), or (K,) for K classes
+        Label, as for `forward`.
+
+    Returns
+    -------
+    L : Array, shape ()
+        Loss in nats.
+    cache : Cache
+        Without x: `slope` and `curvature` read it, and `backward` cannot.
+
+    Raises
+    ------
+    ValueError
+        If y is neither one number nor the shares of the classes.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> L, cache = loss_at(jnp.zeros(()), y=1)
+    >>> print(f"{L:.4f} {slope(cache)}")  # a = 1/2
+    0.6931 -0.5
     """
     graph = _graph(z)
-    y = graph.label(y, z)
+    label: Array = graph.label(y, z)
     p, q = graph.odds(z)
-    return graph.loss(z, y, p, q), Cache(None, y, p, q)
+    return graph.loss(z, label, p, q), Cache(None, label, p, q)
 
 
 def backward(cache: Cache) -> Params:
@@ -100,6 +123,11 @@ def backward(cache: Cache) -> Params:
     -------
     Params
         dw (d,) or (K, d) in ``.w``, db () or (K,) in ``.b``.
+
+    Raises
+    ------
+    ValueError
+        If the cache is that of `loss_at`.
 
     Examples
     --------
@@ -119,9 +147,24 @@ def backward(cache: Cache) -> Params:
 
 
 def slope(cache: Cache) -> Array:
-    """First derivative of the loss at z: ``dz = a - y``, () or (K,), without the subtraction.
+    """First derivative of the loss at z: ``dz = a - y``, without the subtraction.
 
-    Returned in at least float32, for the products that follow.
+    Parameters
+    ----------
+    cache : Cache
+        As `forward` or `loss_at` returned it.
+
+    Returns
+    -------
+    Array, shape () or (K,)
+        In at least float32, for the products that follow.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> _, cache = loss_at(jnp.zeros(2), y=0)  # a = (1/2, 1/2)
+    >>> print(slope(cache))
+    [-0.5  0.5]
     """
     _, y, p, q = cache
     return ((1 - y) * p - y * q) / (p + q)
@@ -130,8 +173,16 @@ def slope(cache: Cache) -> Array:
 def curvature(cache: Cache) -> Array:
     """Second derivative of the loss at z: ``d2z = a (1 - a)``, the same for every label.
 
-    Of K classes the matrix ``d2z = diag(a) - a a'``, (K, K). Returned in at least float32, for the
-    products that follow.
+    Parameters
+    ----------
+    cache : Cache
+        As `forward` or `loss_at` returned it.
+
+    Returns
+    -------
+    Array, shape () or (K, K)
+        Of K classes the matrix ``d2z = diag(a) - a a'``; in at least float32, for the products that
+        follow.
 
     Examples
     --------
@@ -168,7 +219,18 @@ def curvature_diagonal(cache: Cache) -> Array:
 
 
 def curvature_product(cache: Cache, v: Array) -> Array:
-    """Second derivative of the loss at z times v, () or (K,), without a matrix.
+    """Second derivative of the loss at z times v, without a matrix.
+
+    Parameters
+    ----------
+    cache : Cache
+        As `forward` or `loss_at` returned it.
+    v : Array, shape () or (K,)
+
+    Returns
+    -------
+    Array, shape () or (K,)
+        In at least float32.
 
     Examples
     --------
@@ -184,6 +246,23 @@ def probability(params: Params, x: ArrayLike) -> Array:
     """Probability of label 1 for one example, or of each class (K,), in the type of ``w``.
 
     ``a = sigma(w . x + b)``
+
+    Parameters
+    ----------
+    params : Params
+        w (d,) and b (), or w (K, d) and b (K,).
+    x : array_like, shape (d,)
+        Features.
+
+    Returns
+    -------
+    Array, shape () or (K,)
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, as for `forward`.
 
     Examples
     --------

@@ -44,7 +44,26 @@ class Trace(NamedTuple):
 
 
 def zeros(d: int, dtype: DTypeLike | None = None, *, n_classes: int | None = None) -> Params:
-    """Parameters to start from, all zero: w (d,) and b (), or of K classes (K, d) and (K,).
+    """Parameters to start from, all zero.
+
+    Parameters
+    ----------
+    d : int
+        Number of features.
+    dtype : dtype, optional
+        JAX's default for floating point.
+    n_classes : int, optional
+        K, at least 2; without it two classes, with one row of parameters.
+
+    Returns
+    -------
+    Params
+        w (d,) and b (), or of K classes (K, d) and (K,).
+
+    Raises
+    ------
+    ValueError
+        If ``n_classes`` is below 2.
 
     Examples
     --------

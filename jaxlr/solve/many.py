@@ -82,7 +82,7 @@ def fit_many(
     y : array_like, shape (n,) or (n, K), or sequence of K array_like, shapes (n_k,)
         Labels in [0, 1]; with ``n_classes``, numbers from 0 to ``n_classes`` - 1.
     n_classes : int, optional
-        As for `fit`: each model is a softmax of so many classes.
+        As for `fit`: each model is a softmax of so many classes. Shared rows only.
     l2, l1, l1_ratio : float or array_like, shape (K,)
         Penalties, as for `fit`.
     sample_weight : array_like, shape (n,) or (n, K), or sequence like ``y``, optional

@@ -8,8 +8,9 @@ data sets; the products with X are NumPy's. Two classes have one row of paramete
     g = dZ' A + penalty U                            dZ_i = s_i dz_i
     H = sum_i s_i d2z_i (x) a_i a_i' + diag(penalty)
 
-A softmax does not change when all its classes move alike. Those directions get the curvature of
-the others, so that H can be inverted; g has no part in them, so no step goes there.
+A softmax does not change when all its classes move alike. Where no penalty does, those directions
+get the curvature of the others, so that H can be inverted; g has no part in them, so no step goes
+there.
 """
 
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from jaxlr import batch
 from jaxlr.core import Params
 from jaxlr.solve.certify import SMALL_GRADIENT, STILL_MOVING_ROWS
 from jaxlr.solve.host.rows import Dense, Sparse, over_classes
-from jaxlr.solve.newton import to_unit
+from jaxlr.solve.newton import to_unit, with_penalty
 from jaxlr.solve.result import host_params
 from jaxlr.solve.scaling import Scaling
 
@@ -90,11 +91,7 @@ class Problem(NamedTuple):
         m, p = self.m, self.scaling.d + self.scaling.intercept
         bend = (self.s * d2z.reshape(len(d2z), -1).T).reshape(m, m, -1)
         H = over_classes(self.rows.moment, bend, p)
-        _diagonal(H)[:] += np.tile(self.penalty, m)
-        if m > 1:  # what all classes have in common: H by itself knows nothing of it
-            common = _diagonal(H).reshape(m, p).mean(axis=0) / m
-            np.einsum("jaka->jka", H.reshape(m, p, m, p))[:] += common  # a view
-        return H
+        return with_penalty(H[None], np.tile(self.penalty, m)[None], m if m > 1 else None)[0]
 
     def lacks_a_class(self) -> bool:
         """Whether no row has one of the classes, so that its intercept falls without end."""
@@ -126,8 +123,3 @@ def _newton_step(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     (unit,), (root,) = to_unit(H[None])
     _, x, failed = solve(unit, g.ravel() / root, lower=True, overwrite_a=True)
     return np.full_like(g, np.nan) if failed else -(x / root).reshape(g.shape)
-
-
-def _diagonal(H: np.ndarray) -> np.ndarray:
-    """View of the diagonal."""
-    return H.reshape(-1)[:: len(H) + 1]
