@@ -155,6 +155,11 @@ def test_labels_partly_told_apart():
     check(here._replace(**KINDS["none"]))
 
 
+def test_faces_that_are_mostly_without_curvature():
+    """Once L1 ended at 5e-8: one correction of the inverse of such a face was not enough."""
+    check(PARTLY_APART._replace(seed=1, C=30.0, l1_ratio=1.0, column="twice"))
+
+
 def test_boolean_labels_of_strict_types():
     two = PARTLY_APART._replace(seed=9245, K=2, weighted=True, column="plain", repeated=True)
     check(two._replace(**KINDS["none"]))

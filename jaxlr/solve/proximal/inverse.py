@@ -6,8 +6,9 @@ import numpy as np
 
 from jaxlr.solve.products import times, times_mostly_0
 
-# Of the right side, what may be left over: without a correction, and with one.
+# Of the right side, what may be left over: without a correction, and with all of them.
 _ROUNDING, _ACCURATE = 1e-13, 1e-10
+_CORRECTIONS = 4  # one does, but where most of a face are directions without curvature
 _SMALL = 64  # matrices that LAPACK inverts with one core
 _MORE = 10.0 ** np.arange(-12, 3, 2)  # on a diagonal of ones, where rounding left too little
 _TINY = np.finfo(np.float64).tiny
@@ -39,10 +40,12 @@ class FaceInverse:
         x = np.zeros(len(b))
         x[self.members] = times(self.M, b[self.members])
         Hx = times_mostly_0(self.H, x)
-        if self._leaves(b, Hx) <= _ROUNDING:
-            return x, Hx
-        x[self.members] += times(self.M, (b - Hx)[self.members])
-        return x, times_mostly_0(self.H, x)
+        for _ in range(_CORRECTIONS):
+            if self._leaves(b, Hx) <= _ROUNDING:
+                break
+            x[self.members] += times(self.M, (b - Hx)[self.members])
+            Hx = times_mostly_0(self.H, x)
+        return x, Hx
 
     def _leaves(self, b: np.ndarray, Hx: np.ndarray) -> float:
         b, Hx = b[self.members], Hx[self.members]
