@@ -15,7 +15,7 @@ from jaxlr.batch.models.gradients import (
     side_sums,
     side_sums_apart,
 )
-from jaxlr.batch.models.rows import Models, Moment, Rows, View
+from jaxlr.batch.models.rows import Models, Moment, Rows, View, rows_seen
 
 __all__ = [
     "Curvature",
@@ -30,6 +30,7 @@ __all__ = [
     "gradient_sums",
     "gradient_sums_apart",
     "moment_sums",
+    "rows_seen",
     "scores",
     "side_sums",
     "side_sums_apart",

@@ -1,6 +1,6 @@
 """What K models share row by row, how each sees it, and what each row adds to its sums."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,17 @@ def weight_of(row: Rows, view: View, dtype: DTypeLike) -> Array:
     s = jnp.ones((), dtype) if row.s is None else row.s
     s = (s if view.s_column is None else s[view.s_column]).astype(dtype)
     return s if view.left_out is None else jnp.where(row.fold == view.left_out, 0, s)
+
+
+def rows_seen(rows: Rows, view: View) -> Rows:
+    """Rows as one model sees them, with a label and a weight in float64 for each."""
+
+    def of_row(row: Rows) -> tuple[Array, Array]:
+        return label_of(row, view), weight_of(row, view, jnp.float64)
+
+    no_features: Any = None
+    y, s = jax.vmap(of_row)(rows._replace(X=no_features))
+    return Rows(rows.X, y, s, rows.offset)
 
 
 class Terms(NamedTuple):

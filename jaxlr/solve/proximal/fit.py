@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlr.batch import Rows, View
+from jaxlr import batch
+from jaxlr.batch import Rows
 from jaxlr.core import Params
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.measure import measure_exactly
@@ -137,14 +139,6 @@ def _groups(objective: Objective, K: int) -> list[list[int]]:
 
 def _rows_of(objective: Objective, k: int) -> Rows:
     """Rows as model k sees them."""
-    X, y, s, offset, fold = objective.rows
     if objective.apart:
-        return Rows(X[k], y[k], None if s is None else s[k])
-    view = View(*(None if v is None else v[k] for v in objective.view))
-    y = y if view.y_column is None else y[:, view.y_column]
-    y = y if view.label is None else y == view.label
-    s = s if s is None or view.s_column is None else s[:, view.s_column]
-    if view.left_out is not None:
-        kept = fold != view.left_out
-        s = kept if s is None else jnp.where(kept, s, jnp.zeros_like(s))
-    return Rows(X, y, s, offset)
+        return jax.tree.map(lambda v: v[k], objective.rows)
+    return batch.rows_seen(objective.rows, jax.tree.map(lambda v: v[k], objective.view))
