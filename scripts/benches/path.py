@@ -5,8 +5,9 @@ penalties, and no intercept, which celer does not fit. What each leaves of the c
 optimality is computed here, from its answers: the largest entry of 0's distance to the
 subgradient, over all penalties.
 
-The aim, not slower than either, is met. What is not: the first path of a process compiles for some
-seconds, which the table leaves out and a line above it says. Tried: Cholesky factors of the
+The aim, not slower than either, is met: skglm takes 4.3 times as long, celer 15 times (2 quiet
+cores). What is not: the first path of a process compiles for some seconds, which the table leaves
+out and a line above it says. Tried: Cholesky factors of the
 columns with a coefficient, made anew whenever these change (replaced by an inverse that is kept up
 to date: a third of the time of the whole path); products in plain BLAS, whose spinning threads and
 those of XLA wait for each other (25 times slower on busy cores); a new Hessian for each penalty

@@ -5,12 +5,12 @@ a few. Each row is about one of 50 topics, so that columns are correlated. The g
 largest entry by w and b, recomputed with SciPy in float64 for all contenders; a contender that does
 not reach the target in two minutes is given no tighter tolerance.
 
-On 2 cores that other work kept busy (so ratios are rough): at 300,000 x 30,000 peers that reach
-1e-6 take 13 times as long (newton-cg, liblinear) and 22 times (lbfgs); sag and saga stop at 4e-6
-and 1e-5 after 4 and 3 times. At 1,000,000 x 100,000 no peer reaches 1e-6 before it is given up: sag
-is at 1.4e-6 after 5 to 7 times as long, newton-cg at 2e-5 after 3 to 4. X in memory takes 2.2 times
-its CSR. X w takes SciPy's time on one core, X' dz a little more; two cores share both. A third of a
-fit and more is the layout.
+On 2 quiet cores, 1,000,000 x 100,000: newton-cg takes 8.8 times as long to 1e-6, sag 12.9 times
+(lbfgs, liblinear and saga were left out of that run); both products take about half of SciPy's
+time, and a fit at most 2.15 times X in memory beside X (aim: about twice). On busy cores, 300,000 x
+30,000: peers that reach 1e-6 take 13 times as long (newton-cg, liblinear) and 22 times (lbfgs); sag
+and saga stop at 4e-6 and 1e-5 after 4 and 3 times. X in memory takes 2.2 times its CSR. A third of
+a fit and more is the layout.
 
 What was tried for the products: compiled loops over 16 or 32 entries at once (2 to 3 times slower
 than 8 and 8); `segment_sum` over the chunks (about as long as the products themselves); chunks line

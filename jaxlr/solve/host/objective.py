@@ -4,14 +4,14 @@ What is compiled is `core` from the linear predictors on, for so many rows at a 
 data sets, where the products of JAX are compiled for each shape of X.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxlr import batch
+from jaxlr import batch, shard
 from jaxlr.batch import Curvature, GradientSums, Moment
 from jaxlr.solve.host.newton import suits_host
 from jaxlr.solve.host.rows import Dense, over_classes
@@ -86,26 +86,38 @@ class HostObjective(Objective):
         *,
         offset: bool = True,
     ) -> Any:
-        """Sum over the rows of a sample, in float64, with the axis of models, of which is one."""
-        blocks = self._blocks(u, sample, dtype, offset=offset)
-        found = reduce(partial(jax.tree.map, np.add), map(sums, blocks))
-        return jax.tree.map(lambda v: np.asarray(v, np.float64)[None], found)
+        """Sum over the rows of a sample, in float64, with the axis of models, of which is one.
 
-    def _blocks(
-        self, u: np.ndarray, sample: Sample, dtype: type, *, offset: bool
-    ) -> Iterator[_Block]:
-        rows: Any = self.rows
+        Each core has its part of the blocks.
+        """
         w, b = (v[0].astype(dtype) for v in self.scaling.to_raw(u))
-        of_class = np.int32 if self.scaling.n_classes else dtype
         numbers = None if sample.numbers is None else np.asarray(sample.numbers)
-        for i in range(0, self.n if numbers is None else len(numbers), self._piece):
-            here = slice(i, i + self._piece) if numbers is None else numbers[i : i + self._piece]
-            X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(of_class)
-            s = np.ones(len(X), dtype) if rows.s is None else rows.s[here].astype(dtype)
-            z = times(X, w.T) + b
-            if offset and rows.offset is not None:
-                z = z + rows.offset[here].astype(dtype)
-            yield _Block(X, y, s, z)
+        starts = range(0, self.n if numbers is None else len(numbers), self._piece)
+
+        def of_part(starts: Iterable[int]) -> Any:
+            pieces = (slice(i, i + self._piece) for i in starts)
+            blocks = (
+                self._block(here if numbers is None else numbers[here], w, b, offset=offset)
+                for here in pieces
+            )
+            return reduce(_add, map(sums, blocks))
+
+        parts = np.array_split(starts, min(shard.cores(), len(starts)))
+        found = shard.in_threads([partial(of_part, part.tolist()) for part in parts])
+        return jax.tree.map(lambda v: np.asarray(v, np.float64)[None], reduce(_add, found))
+
+    def _block(
+        self, here: slice | np.ndarray, w: np.ndarray, b: np.ndarray, *, offset: bool
+    ) -> _Block:
+        rows: Any = self.rows
+        dtype = w.dtype
+        of_class = np.int32 if self.scaling.n_classes else dtype
+        X, y = rows.X[here].astype(dtype, copy=False), rows.y[here].astype(of_class)
+        s = np.ones(len(X), dtype) if rows.s is None else rows.s[here].astype(dtype)
+        z = times(X, w.T) + b
+        if offset and rows.offset is not None:
+            z = z + rows.offset[here].astype(dtype)
+        return _Block(X, y, s, z)
 
     def _terms(self, block: _Block, of: Moment | None) -> Any:
         return batch.weighted_terms_on_host(block.z, block.y, block.s, of=of, piece=self._piece)
@@ -117,6 +129,9 @@ class HostObjective(Objective):
             return _host_sums(Curvature, terms.s.sum(), Dense(A).moment(terms.bend))
         H = over_classes(Dense(A).moment, np.moveaxis(terms.bend, 0, -1), A.shape[1])
         return _host_sums(Curvature, terms.s.sum(), H)
+
+
+_add = partial(jax.tree.map, np.add)
 
 
 def _gradient_of(terms: Any, block: _Block) -> GradientSums:
