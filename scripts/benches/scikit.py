@@ -14,8 +14,8 @@ ours, reading JAX is most) and 0.4 of it warm. Tried: solving on NumPy's product
 compiling 7 s. LogisticRegressionCV was to be 25 times faster and is 1.6 times with features
 that are independent, where lbfgs takes 0 to 5 steps from one penalty to the next: a third of our
 time are the matrices, a third the reads, a third the scorer of scikit-learn. With features that
-are correlated and have units it is 318 times (one run: 1.5 s and 489). Images: 13.8 times (aim 5; one
-run), at gradients of 1.0e-4 and 0.8e-4 after 48 and 385 reads; iris: 2.4 times.
+are correlated and have units it is 318 times (one run: 1.5 s and 489). Images: 13.8 times (aim
+5; one run), at gradients of 1.0e-4 and 0.8e-4 after 48 and 385 reads; iris: 2.4 times.
 """
 
 import argparse
