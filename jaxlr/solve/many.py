@@ -12,13 +12,7 @@ from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
 from jaxlr.solve.plan import Method, choose_method, solve
-from jaxlr.solve.problems import (
-    Asked,
-    Penalties,
-    are_data_sets,
-    of_own_rows,
-    of_shared_rows,
-)
+from jaxlr.solve.problems import Asked, Penalties, are_data_sets, of_own_rows, of_shared_rows
 from jaxlr.solve.proximal import ProximalSettings, check_method, minimise_each
 from jaxlr.solve.result import Certificate, FitStatus, host_params
 from jaxlr.solve.rows import (

@@ -124,8 +124,9 @@ def _check_constant(X: SparseX, columns: np.ndarray) -> None:
     """Raise ValueError where columns seem to be constant and are not."""
     if len(columns) == 0:
         return
-    values = batch.take_sparse_columns(X, columns).toarray()
-    for j in columns[np.ptp(values, axis=0) > 0]:
+    taken = batch.take_sparse_columns(X, columns)
+    largest, smallest = (v.toarray().ravel() for v in (taken.max(axis=0), taken.min(axis=0)))
+    for j in columns[largest > smallest]:
         raise ValueError(
             f"column {j} of X has a mean more than {1 / _CANCELLED:.0e} times its deviation, which "
             "sums of a sparse X do not show: subtract its mean from it, or pass X dense"

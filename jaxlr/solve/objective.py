@@ -205,10 +205,12 @@ class Objective:
         They are exact where all classes are equally likely and X is that of a sample: the second
         moment of the standardised features times ``a (1 - a)``. All classes share one.
         """
-        C, p = self.scaling.n_classes, self.scaling.size // (self.scaling.n_classes or 1)
+        C = self.scaling.n_classes
+        if C is None:
+            return None
+        p = self.scaling.size // C
         sample = self.sample(max(_LEAST, _ROWS_OF_A_COLUMN * p) if self.typical else self.n)
-        rows = self.n * sample.share
-        if C is None or p > _WIDEST_BLOCK or rows * p * p > _DEAR_BLOCK:
+        if p > _WIDEST_BLOCK or self.n * sample.share * p * p > _DEAR_BLOCK:
             return None
         if self._moment is None:
             self._moment = self._second_moment(sample)
