@@ -160,6 +160,7 @@ def test_ctrl_c_keeps_what_there_is(folder, monkeypatch, capsys):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32"])
 def test_at_80_columns_no_number_is_cut(folder, capsys, monkeypatch, dtype):
     monkeypatch.setenv("COLUMNS", "80")

@@ -203,6 +203,7 @@ print("done")
 """
 
 
+@pytest.mark.thorough
 def test_many_steps_on_split_rows_do_not_wait_for_each_other_for_good():
     done = subprocess.run(
         [sys.executable, "-c", MANY_STEPS], capture_output=True, text=True, check=False
