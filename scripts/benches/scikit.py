@@ -7,14 +7,14 @@ are asked for at least what scikit-learn reaches.
 The L1 path is in ``bench.py path``, sparse data in ``bench.py sparse``.
 
 What is missed, on 2 quiet cores: a default fit in a fresh process was to be faster from 100,000
-rows on, and 5 times faster warm. It is where features are correlated or have units (1.2 to
-1.4 times at 100,000 rows, 2.3 to 2.5 at 300,000; warm 9.2 to 9.7), and is not where they are independent and of
-deviation 1: there lbfgs is done after 3 steps, and takes half the time of a fresh process (of
-ours, reading JAX is most) and 0.4 of it warm. Tried: solving on NumPy's products, which spares
-compiling 7 s. LogisticRegressionCV was to be 25 times faster and is 1.6 times with features
-that are independent, where lbfgs takes 0 to 5 steps from one penalty to the next: a third of our
-time are the matrices, a third the reads, a third the scorer of scikit-learn. With features that
-are correlated and have units it is 318 times (one run: 1.5 s and 489). Images: 13.8 times (aim
+rows on, and 5 times faster warm. It is where features are correlated or have units (1.2 to 1.4
+times at 100,000 rows, 2.3 to 2.5 at 300,000; warm 9.2 to 9.7), and is not where they are
+independent and of deviation 1: there lbfgs is done after 3 steps, and takes half the time of a
+fresh process (of ours, reading JAX is most) and 0.4 of it warm. Tried: solving on NumPy's products,
+which spares compiling 7 s. LogisticRegressionCV was to be 25 times faster and is 1.6 times with
+features that are independent, where lbfgs takes 0 to 5 steps from one penalty to the next: a third
+of our time are the matrices, a third the reads, a third the scorer of scikit-learn. With features
+that are correlated and have units it is 318 times (one run: 1.5 s and 489). Images: 13.8 times (aim
 5; one run), at gradients of 1.0e-4 and 0.8e-4 after 48 and 385 reads; iris: 2.4 times.
 """
 
