@@ -444,6 +444,27 @@ def test_a_start_from_where_the_way_is_too_long_is_given_up():
     np.testing.assert_allclose(far.params.w, jaxlr.fit(X, y, l2=0.01).params.w, rtol=1e-5)
 
 
+@pytest.mark.parametrize("on_device", [np.asarray, jnp.asarray])
+def test_few_steps_at_a_time_arrive_too(on_device):
+    """Once a start from where the steps did not suffice was given up for 0, each time anew."""
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((40_000, 30), np.float32)  # a sample is solved first, but from a start
+    y = X @ rng.standard_normal(30, np.float32) + rng.logistic(size=len(X)) > 0
+    params, objectives = None, []
+    for _ in range(4):
+        fit = jaxlr.fit(on_device(X), y, init=params, max_steps=2, l2=0.01)
+        params = fit.params
+        objectives.append(fit.certificate.objective)
+    assert fit, fit.certificate.describe()
+    assert objectives[0] > objectives[1] >= objectives[-1]
+
+
+def test_a_scalar_in_the_place_of_rows_is_refused_by_its_shape():
+    for l1 in (0.0, 0.1):
+        with pytest.raises(ValueError, match=r"X must have shape \(m, d\) and has shape \(\)"):
+            jaxlr.fit(5.0, [1], l1=l1)
+
+
 @pytest.mark.parametrize("kind", [">f8", np.longdouble])
 def test_numbers_that_jax_does_not_have_are_taken_as_those_that_it_has(kind):
     X = np.random.default_rng(7).standard_normal((50, 2))

@@ -12,9 +12,10 @@ from jaxlr.batch import SparseX, View
 from jaxlr.core import Params
 from jaxlr.solve.certify import certify
 from jaxlr.solve.clock import Clock
+from jaxlr.solve.descent import State
 from jaxlr.solve.host import HostObjective, suits_host_rows
 from jaxlr.solve.measure import measure
-from jaxlr.solve.objective import Objective
+from jaxlr.solve.objective import ALL, Objective
 from jaxlr.solve.plan import Method, choose_method, solve
 from jaxlr.solve.proximal import ProximalSettings, check_method, take_elastic_net
 from jaxlr.solve.proximal import minimise as minimise_with_l1
@@ -129,10 +130,9 @@ def fit(
     (some_l1,), (some_l2,) = take_elastic_net(l1, l2, l1_ratio, 1)
     check_method(method, has_l1=some_l1 > 0)
     with Clock() as clock, jax.enable_x64(True):
-        has_l1 = some_l1 > 0 and np.shape(X)[-1] > 0
-        keep = partial(_stays_on_host, n_classes=n_classes, has_l1=has_l1)
+        keep = partial(_stays_on_host, n_classes=n_classes, has_l1=some_l1 > 0)
         rows = take_rows(X, y, sample_weight, offset, n_classes, sparse=True, keep=keep)
-        if has_l1:
+        if some_l1 > 0 and rows.X.shape[1]:
             settings = ProximalSettings(tol, max_steps, fit_intercept, n_classes)
             return minimise_with_l1(rows, some_l1, some_l2, init, settings, clock)
         over = SparseObjective if isinstance(rows.X, SparseX) else Objective
@@ -146,12 +146,11 @@ def fit(
 
 def compiles_for_shape(X: Any, n_classes: int | None, *, has_l1: bool) -> bool:
     """Whether `fit` compiles for the shape of X: who fits many may make them alike."""
-    on_host = isinstance(X, np.ndarray) and _stays_on_host(X, n_classes, has_l1=has_l1)
-    return not on_host
+    return not (isinstance(X, np.ndarray) and _stays_on_host(X, n_classes, has_l1=has_l1))
 
 
 def _stays_on_host(X: np.ndarray, n_classes: int | None, *, has_l1: bool) -> bool:
-    return not has_l1 and suits_host_rows(X, n_classes)
+    return not (has_l1 and X.shape[1]) and suits_host_rows(X, n_classes)
 
 
 def minimise(
@@ -168,13 +167,22 @@ def minimise(
     u = start(init, 1, scaling, rows)
     chosen = choose_method(method, u.shape[1], sampled=objective.sampled)
     state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps, near=init is not None)
-    lost = state.stuck | ~(state.size <= tol) & ~state.separated
-    if init is not None and lost.any():  # a place from where no way leads down, or a long one
-        u = start(None, 1, scaling, rows)
-        state = solve(objective, u, method=chosen, tol=tol, max_steps=max_steps)
+    if init is not None:
+        zero = start(None, 1, scaling, rows)
+        if _is_lost(objective, state, zero, tol):
+            state = solve(objective, zero, method=chosen, tol=tol, max_steps=max_steps)
     check_finite(state.J, rows)
     certificate = certify(objective, state, chosen, tol, clock)[0]
     u = scaling.centered(state.u)
     w, b = scaling.to_raw(u)
     history = FitHistory(*(np.array(v) for v in zip(*state.turns, strict=True)))
     return Fit(Params(w[0], b[0]), certificate, history, objective, u[0])
+
+
+def _is_lost(objective: Objective, state: State, zero: np.ndarray, tol: float) -> bool:
+    """Whether a model began where no way leads down, or only one so long that 0 is nearer."""
+    if state.stuck.any():
+        return True
+    if state.separated.any() or (state.size <= tol).all():
+        return False
+    return bool(objective.values(zero, np.zeros(1, int), ALL, wide=True).J[0] < state.J[0])
