@@ -259,7 +259,7 @@ def _take_rough(objective: Objective, state: State, lanes: np.ndarray) -> None:
     if blocks is None:
         state.matrix.set_diagonal(lanes, objective.diagonal(state.u[lanes], lanes))
     else:
-        state.matrix.set_blocks(lanes, blocks, _jitter(objective))
+        state.matrix.set(lanes, blocks, _jitter(objective))
 
 
 def _jitter(objective: Objective) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 JITTER, JITTER_NARROW = 1e-13, 1e-6  # what the sums behind a matrix cannot tell from 0
+WIDEST, DEAR = 3000, 5e11  # columns up to which a matrix pays; multiplications that take seconds
 _PAIRS = 10
 
 
@@ -86,24 +87,26 @@ class NewtonMatrix:
     """K symmetric matrices (P, P), by their Cholesky factors; the identity until one is `set`.
 
     Where each has the same block (p, p) for all its classes and nothing beside them, that block is
-    all there is; and it is ``rough``, as is a diagonal: the size of what it gives is still to be
-    found.
+    all there is.
     """
 
     def __init__(self, K: int, P: int) -> None:
         self.root = np.ones((K, P))
         self.factor: np.ndarray | None = None  # none while all are diagonal
-        self.rough = True
+
+    @property
+    def rough(self) -> bool:
+        """Whether it is a diagonal or blocks alone: the size of what it gives is to be found."""
+        return self.factor is None or self.factor.shape[-1] < self.root.shape[-1]
 
     def set(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
-        """Take the matrices H (k, P, P) for the models ``lanes`` (k,)."""
-        self._set(lanes, H, jitter)
-        self.rough = False
-
-    def set_blocks(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
-        """Take matrices that have the block H (k, p, p) for each class."""
-        self._set(lanes, H, jitter)
-        self.rough = True
+        """Take the matrices or blocks H (k, p, p) for the models ``lanes`` (k,)."""
+        (K, P), p = self.root.shape, H.shape[-1]
+        if self.factor is None:
+            self.factor = np.tile(np.eye(p), (K, 1, 1))
+        unit, root = to_unit(H, jitter)
+        self.root[lanes] = np.tile(root, P // p)
+        self.factor[lanes] = _cholesky(unit, jitter)
 
     def set_diagonal(self, lanes: np.ndarray, diagonal: np.ndarray) -> None:
         """Take diagonal matrices (k, P): all there is room for where P is large."""
@@ -118,14 +121,6 @@ class NewtonMatrix:
             (k, P), p = x.shape, L.shape[-1]
             x = _solve(L, x.reshape(k, P // p, p)).reshape(k, P)
         return x / root
-
-    def _set(self, lanes: np.ndarray, H: np.ndarray, jitter: float) -> None:
-        (K, P), p = self.root.shape, H.shape[-1]
-        if self.factor is None:
-            self.factor = np.tile(np.eye(p), (K, 1, 1))
-        unit, root = to_unit(H, jitter)
-        self.root[lanes] = np.tile(root, P // p)
-        self.factor[lanes] = _cholesky(unit, jitter)
 
 
 def _solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxlr import batch
 from jaxlr.batch import Models, Moment, Rows, View
 from jaxlr.solve import small
-from jaxlr.solve.newton import with_penalty
+from jaxlr.solve.newton import DEAR, WIDEST, with_penalty
 from jaxlr.solve.scaling import Scaling
 from jaxlr.solve.totals import total
 from jaxlr.solve.values import Values
@@ -32,8 +32,6 @@ class Sample(NamedTuple):
 ALL = Sample(None, 1.0)
 # What the block of a class is taken from: rows for each of its columns, and at least so many.
 _ROWS_OF_A_COLUMN, _LEAST = 10, 4096
-_WIDEST_BLOCK = 3000  # columns
-_DEAR_BLOCK = 5e11  # multiplications
 
 
 def draw(n: int, m: int, mesh: Mesh | None = None) -> Sample:
@@ -206,11 +204,11 @@ class Objective:
         moment of the standardised features times ``a (1 - a)``. All classes share one.
         """
         C = self.scaling.n_classes
-        if C is None:
+        if C is None or not self.sampled:
             return None
         p = self.scaling.size // C
         sample = self.sample(max(_LEAST, _ROWS_OF_A_COLUMN * p) if self.typical else self.n)
-        if p > _WIDEST_BLOCK or self.n * sample.share * p * p > _DEAR_BLOCK:
+        if p > WIDEST or self.n * sample.share * p * p > DEAR:
             return None
         if self._moment is None:
             self._moment = self._second_moment(sample)

@@ -11,14 +11,13 @@ from typing import Literal
 import numpy as np
 
 from jaxlr.solve.descent import Stage, State, descend
+from jaxlr.solve.newton import DEAR, WIDEST
 from jaxlr.solve.objective import Objective
 
 Method = Literal["auto", "newton", "lbfgs"]
 
 SMALL = 1e6  # numbers in X that are read in no time, in float64 too
 _CHEAP = 2e8  # multiplications of an exact Hessian that cost no more than that
-_DEAR = 5e11  # multiplications of an exact Hessian that take seconds
-_WIDEST = 3000  # parameters up to which a Newton matrix pays
 OFF_CENTER = 100  # means of so many deviations cost float32 too many digits
 
 
@@ -28,7 +27,7 @@ def choose_method(method: Method, p: int, *, sampled: bool = True) -> Literal["n
     Where rows are not ``sampled``, a matrix takes p reads of all rows.
     """
     if method == "auto":
-        return "newton" if p <= _WIDEST and sampled else "lbfgs"
+        return "newton" if p <= WIDEST and sampled else "lbfgs"
     return method
 
 
@@ -86,6 +85,6 @@ def _sizes(objective: Objective, K: int, p: int) -> tuple[int, int, list[int]]:
     few, more = max(4096, 5 * p), max(32768, 20 * p, n // 20)
     if K > 1:  # a read serves all models, a matrix only one: let them cost alike
         more = max(min(more, 8 * n // p), 20 * p)
-    if not objective.typical and n * p * p <= _DEAR:
+    if not objective.typical and n * p * p <= DEAR:
         return few, more, [n]
     return few, more, [more, 4 * more, 16 * more, n]

@@ -43,9 +43,6 @@ class SparseObjective(Objective):
         found = self.scaling.of_models(lanes).diagonal(*sums)
         return found / s[:, None] + self.penalty[lanes]
 
-    def class_block(self, lanes: np.ndarray) -> None:
-        """None: a block takes as many reads as there are columns."""
-
     def _gradient_sums(self, u: np.ndarray, lanes: np.ndarray, sample: Sample, dtype: type) -> Any:
         return self._in_turn(batch.sparse_gradient_sums, u, lanes, dtype)
 

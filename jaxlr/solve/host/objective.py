@@ -17,6 +17,7 @@ from jaxlr.solve.host.newton import suits_host
 from jaxlr.solve.host.rows import Dense, over_classes
 from jaxlr.solve.objective import ALL, Objective, Sample
 from jaxlr.solve.products import times
+from jaxlr.solve.totals import parts_of
 from jaxlr.solve.values import Values
 
 # Numbers in X from which on reading takes longer than compiling; JAX reads float32 twice as fast.
@@ -92,7 +93,8 @@ class HostObjective(Objective):
         """
         w, b = (v[0].astype(dtype) for v in self.scaling.to_raw(u))
         numbers = None if sample.numbers is None else np.asarray(sample.numbers)
-        starts = range(0, self.n if numbers is None else len(numbers), self._piece)
+        m = self.n if numbers is None else len(numbers)
+        starts = range(0, m, self._piece)
 
         def of_part(starts: Iterable[int]) -> Any:
             pieces = (slice(i, i + self._piece) for i in starts)
@@ -102,7 +104,7 @@ class HostObjective(Objective):
             )
             return reduce(_add, map(sums, blocks))
 
-        parts = np.array_split(starts, min(shard.cores(), len(starts)))
+        parts = np.array_split(starts, parts_of(m * self.scaling.size, most=len(starts)))
         found = shard.in_threads([partial(of_part, part.tolist()) for part in parts])
         return jax.tree.map(lambda v: np.asarray(v, np.float64)[None], reduce(_add, found))
 

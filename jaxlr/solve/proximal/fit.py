@@ -84,18 +84,18 @@ def _solve(
     if descent.stuck and init is not None:  # from where no way leads down
         return _solve(rows, l1, l2, None, settings)
     if descent.stuck:
-        return _by_larger_penalties(rows, l1, l2, settings), penalty
+        descent = _at_larger_penalties(rows, l1, l2, settings)
+        descent.solve(penalty, settings.tol, settings.max_steps)
     return descent, penalty
 
 
-def _by_larger_penalties(rows: Rows, l1: float, l2: float, settings: ProximalSettings) -> Descent:
-    """Solve for l1 by way of larger ones: where weights differ by much, there is no other way."""
+def _at_larger_penalties(rows: Rows, l1: float, l2: float, settings: ProximalSettings) -> Descent:
+    """Come near l1 by way of larger ones: where weights differ by much, there is no other way."""
     descent = begin(rows, None, settings)
-    scaling, of_features = descent.loss.scaling, descent.loss.of_features
-    largest = float(np.max(abs(of_features(descent.look().g)) * scaling.scale[0], initial=l1))
-    for larger in largest * _FEWER ** np.arange(1, np.log(l1 / largest) / np.log(_FEWER)):
-        descent.solve(ElasticNet.of(larger, l2, scaling), settings.tol, settings.max_steps)
-    descent.solve(ElasticNet.of(l1, l2, scaling), settings.tol, settings.max_steps)
+    larger = descent.loss.largest_l1(descent.look().g)
+    while (larger := _FEWER * larger) > l1:
+        penalty = ElasticNet.of(larger, l2, descent.loss.scaling)
+        descent.solve(penalty, settings.tol, settings.max_steps)
     return descent
 
 

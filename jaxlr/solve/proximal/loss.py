@@ -71,6 +71,10 @@ class Loss:
         """Numbers (C,) that belong to the intercepts, or (0,) where there are none."""
         return v.reshape(self.classes, -1)[:, self.d :].ravel()
 
+    def largest_l1(self, g: np.ndarray) -> float:
+        """Smallest l1 that leaves no coefficient, by the gradient g (P,) where all are 0."""
+        return float(np.max(abs(self.of_features(g)) * self.scaling.scale[0], initial=0))
+
     def look(self, u: np.ndarray, *, wide: bool = True) -> Look:
         """Read the rows at u; in float64 where ``wide``, else in the type of X."""
         H = None

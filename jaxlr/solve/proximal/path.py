@@ -191,10 +191,9 @@ def _largest(descent: Descent, l1_ratio: float) -> float:
         raise ValueError(
             "all rows have the same label, or a class has no row: there is no path. Add such rows"
         )
-    slopes = abs(loss.of_features(here.g))
-    if not slopes.max(initial=0) > _ROUNDING:
+    if not abs(loss.of_features(here.g)).max(initial=0) > _ROUNDING:
         raise ValueError("no feature says anything of y: each is constant, or X has no columns")
-    return float(np.max(slopes * loss.scaling.scale[0]) / l1_ratio)
+    return loss.largest_l1(here.g) / l1_ratio
 
 
 def _check(l1_ratio: float, n: int, smallest: float) -> None:
